@@ -1,0 +1,49 @@
+# One library per folder: hearth_library(name SOURCES ... DEPS ...), its tests with hearth_test(name SOURCES ... DEPS ...).
+
+add_library(hearth_options INTERFACE)
+target_include_directories(hearth_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_link_libraries(hearth_options INTERFACE Threads::Threads)
+target_compile_options(hearth_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
+  # Results must not depend on where the compiler chose to fuse: kernels that want an FMA say so.
+  -ffp-contract=off)
+if(HEARTH_WERROR)
+  target_compile_options(hearth_options INTERFACE -Werror)
+endif()
+if(HEARTH_SANITIZE)
+  target_compile_options(hearth_options INTERFACE -fsanitize=${HEARTH_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(hearth_options INTERFACE -fsanitize=${HEARTH_SANITIZE})
+endif()
+
+function(hearth_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC hearth_options ${ARG_DEPS})
+endfunction()
+
+# Every test carries a label: unit (default), model (needs a development model, skips loudly without) or slow.
+function(hearth_test name)
+  if(NOT HEARTH_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "LABEL" "SOURCES;DEPS" ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
+endfunction()
+
+# A libFuzzer target; its seed corpus is the folder given, its empty run is a test.
+function(hearth_fuzz name)
+  if(NOT HEARTH_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+endfunction()
