@@ -1,0 +1,229 @@
+// Integer products for AVX-512 VNNI: one zmm is 16 rows x 4 inputs, vpdpbusd multiplies it with a broadcast activation dword.
+// Each format's file defines a Format struct and includes this; everything is in an anonymous namespace.
+//
+// struct Format {
+//   static constexpr hearth::StripFormat kFormat;
+//   static constexpr int kBlocks;           // blocks of 32 inputs per group
+//   static constexpr int kGroupBytes;
+//   struct Group;                           // what a group's header unpacks to, in registers or on the stack
+//   static Group Open(const uint8_t* group);
+//   static void Block(const uint8_t* group, const Group&, int b, Weights& w);
+// };
+//
+// 12 columns x (sum, accumulator) + weights, scale, min = 28 of the 32 registers in Many; 8 codes + 8 accumulators + scratch in Few.
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "runtime/kernels/avx512/formats.h"
+#include "runtime/kernels/strip_format.h"
+
+namespace {
+
+using hearth::ActBlock;
+using hearth::kFewColumns;
+using hearth::kTileColumns;
+using hearth::PanelBlock;
+
+// A block of 32 inputs in registers.
+struct Weights {
+  __m512i codes[8];
+  __m512 scale[2];
+  __m512 min[2];
+};
+
+inline __m512i BroadcastDword(const void* p) {
+  int32_t bits;
+  memcpy(&bits, p, sizeof bits);
+  return _mm512_set1_epi32(bits);
+}
+
+inline __m512 HalvesToFloat(const uint8_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+
+// Four vectors of nibbles: vector j holds group j low, group j + 4 high.
+inline void LoadNibbles(const uint8_t* p, __m512i codes[8]) {
+  const __m512i mask = _mm512_set1_epi8(15);
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512i packed = _mm512_loadu_si512(p + 64 * j);
+    codes[j] = _mm512_and_si512(packed, mask);
+    codes[j + 4] = _mm512_and_si512(_mm512_srli_epi16(packed, 4), mask);
+  }
+}
+
+// Two vectors of two-bit fields, shifted to bit kShift: vector h holds groups 4h..4h+3.
+template <int kShift>
+inline __m512i TwoBits(__m512i packed, int group_in_vector) {
+  const __m512i mask = _mm512_set1_epi8(3 << kShift);
+  const int shift = kShift - 2 * group_in_vector;
+  const __m512i moved = shift >= 0 ? _mm512_slli_epi16(packed, shift) : _mm512_srli_epi16(packed, -shift);
+  return _mm512_and_si512(moved, mask);
+}
+
+// One bit per group, shifted to bit kShift.
+template <int kShift>
+inline __m512i OneBit(__m512i packed, int group) {
+  const __m512i mask = _mm512_set1_epi8(1 << kShift);
+  const int shift = kShift - group;
+  const __m512i moved = shift >= 0 ? _mm512_slli_epi16(packed, shift) : _mm512_srli_epi16(packed, -shift);
+  return _mm512_and_si512(moved, mask);
+}
+
+template <class Format>
+inline __m512i StartValue(const ActBlock& x, int half_or_whole) {
+  constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
+  if constexpr (kTraits.offset_log2 < 0) {
+    return _mm512_setzero_si512();
+  } else {
+    const int32_t* sums[] = {&x.neg_sum, &x.neg_sum0, &x.neg_sum1};
+    return _mm512_slli_epi32(_mm512_set1_epi32(*sums[half_or_whole]), kTraits.offset_log2);
+  }
+}
+
+// acc plus one block of one column.
+template <class Format>
+inline __m512 AddBlock(const __m512i* codes, const __m512* scale, const __m512* min, const ActBlock& x, __m512 acc) {
+  constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
+  if constexpr (!kTraits.scale_per_16) {
+    __m512i sum = StartValue<Format>(x, 0);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g) sum = _mm512_dpbusd_epi32(sum, codes[g], BroadcastDword(x.q + 4 * g));
+    acc = _mm512_fmadd_ps(_mm512_mul_ps(scale[0], _mm512_cvtepi32_ps(sum)), _mm512_set1_ps(x.d), acc);
+    if constexpr (kTraits.has_min) acc = _mm512_fmadd_ps(min[0], _mm512_set1_ps(x.s), acc);
+  } else {
+    __m512i sum0 = StartValue<Format>(x, 1), sum1 = StartValue<Format>(x, 2);
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g) {
+      sum0 = _mm512_dpbusd_epi32(sum0, codes[g], BroadcastDword(x.q + 4 * g));
+      sum1 = _mm512_dpbusd_epi32(sum1, codes[g + 4], BroadcastDword(x.q + 4 * g + 16));
+    }
+    const __m512 t = _mm512_fmadd_ps(scale[1], _mm512_cvtepi32_ps(sum1),
+                                     _mm512_mul_ps(scale[0], _mm512_cvtepi32_ps(sum0)));
+    acc = _mm512_fmadd_ps(t, _mm512_set1_ps(x.d), acc);
+    if constexpr (kTraits.has_min) {
+      acc = _mm512_fmadd_ps(min[0], _mm512_set1_ps(x.s0), acc);
+      acc = _mm512_fmadd_ps(min[1], _mm512_set1_ps(x.s1), acc);
+    }
+  }
+  return acc;
+}
+
+template <class Format, int kColumns>
+void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out, size_t out_stride) {
+  __m512 acc[kColumns];
+#pragma GCC unroll 8
+  for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
+  for (int block = 0; block < num_blocks; block += Format::kBlocks, strip += Format::kGroupBytes) {
+    const typename Format::Group group = Format::Open(strip);
+#pragma GCC unroll 1
+    for (int b = 0; b < Format::kBlocks; ++b, tile += kColumns) {
+      Weights w;
+      Format::Block(strip, group, b, w);
+#pragma GCC unroll 8
+      for (int c = 0; c < kColumns; ++c) acc[c] = AddBlock<Format>(w.codes, w.scale, w.min, tile[c], acc[c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int c = 0; c < kColumns; ++c) _mm512_storeu_ps(out + c * out_stride, acc[c]);
+}
+
+template <class Format>
+void Few(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns, float* out,
+         size_t out_stride) noexcept {
+  using Function = void (*)(const uint8_t*, int, const ActBlock*, float*, size_t);
+  static constexpr Function kByColumns[kFewColumns] = {
+      FewColumns<Format, 1>, FewColumns<Format, 2>, FewColumns<Format, 3>, FewColumns<Format, 4>,
+      FewColumns<Format, 5>, FewColumns<Format, 6>, FewColumns<Format, 7>, FewColumns<Format, 8>};
+  kByColumns[num_columns - 1](reinterpret_cast<const uint8_t*>(strip), num_blocks, tile, out, out_stride);
+}
+
+template <class Format>
+void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept {
+  constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
+  const auto* strip = reinterpret_cast<const uint8_t*>(bytes);
+  for (int block = 0; block < num_blocks; block += Format::kBlocks, strip += Format::kGroupBytes) {
+    const typename Format::Group group = Format::Open(strip);
+#pragma GCC unroll 1
+    for (int b = 0; b < Format::kBlocks; ++b, ++panel) {
+      Weights w;
+      Format::Block(strip, group, b, w);
+#pragma GCC unroll 8
+      for (int g = 0; g < 8; ++g) _mm512_store_si512(panel->codes[g], w.codes[g]);
+      _mm512_store_ps(panel->scale[0], w.scale[0]);
+      if constexpr (kTraits.scale_per_16) _mm512_store_ps(panel->scale[1], w.scale[1]);
+      if constexpr (kTraits.has_min) _mm512_store_ps(panel->min[0], w.min[0]);
+      if constexpr (kTraits.has_min && kTraits.scale_per_16) _mm512_store_ps(panel->min[1], w.min[1]);
+    }
+  }
+}
+
+// Weights are loaded vector by vector and used for all columns at once, so that there are as many independent chains as columns.
+template <class Format, int kColumns>
+void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, float* out, size_t out_stride) {
+  constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
+  constexpr int kHalves = kTraits.scale_per_16 ? 2 : 1;
+  __m512 acc[kColumns];
+#pragma GCC unroll 12
+  for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
+  for (int block = 0; block < num_blocks; ++block, ++panel, tile += kColumns) {
+    __m512 t[kColumns];
+#pragma GCC unroll 2
+    for (int half = 0; half < kHalves; ++half) {
+      __m512i sum[kColumns];
+#pragma GCC unroll 12
+      for (int c = 0; c < kColumns; ++c) sum[c] = StartValue<Format>(tile[c], kTraits.scale_per_16 ? 1 + half : 0);
+#pragma GCC unroll 8
+      for (int g = half * 4; g < half * 4 + 8 / kHalves; ++g) {
+        const __m512i codes = _mm512_load_si512(panel->codes[g]);
+#pragma GCC unroll 12
+        for (int c = 0; c < kColumns; ++c) {
+          sum[c] = _mm512_dpbusd_epi32(sum[c], codes, BroadcastDword(tile[c].q + 4 * g));
+        }
+      }
+      const __m512 scale = _mm512_load_ps(panel->scale[half]);
+#pragma GCC unroll 12
+      for (int c = 0; c < kColumns; ++c) {
+        t[c] = half == 0 ? _mm512_mul_ps(scale, _mm512_cvtepi32_ps(sum[c]))
+                         : _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(sum[c]), t[c]);
+      }
+    }
+#pragma GCC unroll 12
+    for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_fmadd_ps(t[c], _mm512_set1_ps(tile[c].d), acc[c]);
+    if constexpr (kTraits.has_min) {
+      const __m512 min0 = _mm512_load_ps(panel->min[0]);
+#pragma GCC unroll 12
+      for (int c = 0; c < kColumns; ++c) {
+        acc[c] = _mm512_fmadd_ps(min0, _mm512_set1_ps(kTraits.scale_per_16 ? tile[c].s0 : tile[c].s), acc[c]);
+      }
+      if constexpr (kTraits.scale_per_16) {
+        const __m512 min1 = _mm512_load_ps(panel->min[1]);
+#pragma GCC unroll 12
+        for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_fmadd_ps(min1, _mm512_set1_ps(tile[c].s1), acc[c]);
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int c = 0; c < kColumns; ++c) _mm512_storeu_ps(out + c * out_stride, acc[c]);
+}
+
+template <class Format>
+void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns, float* out,
+          size_t out_stride) noexcept {
+  using Function = void (*)(const PanelBlock*, int, const ActBlock*, float*, size_t);
+  static constexpr Function kByColumns[kTileColumns] = {
+      ManyColumns<Format, 1>, ManyColumns<Format, 2>,  ManyColumns<Format, 3>,  ManyColumns<Format, 4>,
+      ManyColumns<Format, 5>, ManyColumns<Format, 6>,  ManyColumns<Format, 7>,  ManyColumns<Format, 8>,
+      ManyColumns<Format, 9>, ManyColumns<Format, 10>, ManyColumns<Format, 11>, ManyColumns<Format, 12>};
+  kByColumns[num_columns - 1](panel, num_blocks, tile, out, out_stride);
+}
+
+template <class Format>
+constexpr hearth::MatmulKernels MakeKernels() {
+  return {Few<Format>, Unpack<Format>, Many<Format>};
+}
+
+}  // namespace

@@ -1,0 +1,90 @@
+#include "runtime/kernels/dispatch.h"
+
+#include <cstdlib>
+
+#include "runtime/kernels/tables.h"
+
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+namespace hearth {
+namespace {
+
+struct Candidate {
+  const char* name;
+  const KernelTable* table;  // null: not part of this build
+  bool runs;                 // on this CPU
+};
+
+std::vector<Candidate> Candidates() {
+  std::vector<Candidate> candidates = {{"scalar", &ScalarKernels(), true}};
+#if defined(__x86_64__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vnni");
+  candidates.push_back({"avx2", &Avx2Kernels(), avx2});
+  candidates.push_back({"avx512", &Avx512Kernels(), avx512});
+  candidates.push_back({"neon", nullptr, false});
+#elif defined(__aarch64__)
+  candidates.push_back({"avx2", nullptr, false});
+  candidates.push_back({"avx512", nullptr, false});
+  candidates.push_back({"neon", &NeonKernels(), (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0});
+#endif
+  return candidates;
+}
+
+const KernelTable* Choose() {
+  if (const char* forced = std::getenv("HEARTH_FORCE_ISA"); forced != nullptr && *forced != '\0') {
+    if (auto table = FindKernels(forced)) return *table;  // otherwise main has said so and stopped
+  }
+  return AvailableKernels().back();
+}
+
+}  // namespace
+
+std::vector<const KernelTable*> AvailableKernels() {
+  std::vector<const KernelTable*> tables;
+  for (const Candidate& candidate : Candidates()) {
+    if (candidate.runs && candidate.table != nullptr) tables.push_back(candidate.table);
+  }
+  return tables;
+}
+
+Result<const KernelTable*> FindKernels(const std::string& name) {
+  std::string known;
+  for (const Candidate& candidate : Candidates()) {
+    if (name != candidate.name) {
+      known += known.empty() ? candidate.name : std::string(", ") + candidate.name;
+      continue;
+    }
+    if (candidate.table == nullptr || !candidate.runs) {
+      return MakeError(ErrorCode::kUnsupported, "this CPU cannot run the " + name + " kernels");
+    }
+    return candidate.table;
+  }
+  return MakeError(ErrorCode::kInvalidArgument, "unknown instruction set '" + name + "'; known: " + known);
+}
+
+Status CheckForcedIsa() {
+  const char* forced = std::getenv("HEARTH_FORCE_ISA");
+  if (forced == nullptr || *forced == '\0') return {};
+  if (auto table = FindKernels(forced); !table) {
+    return MakeError(table.error().code, "HEARTH_FORCE_ISA=" + std::string(forced) + ": " + table.error().message);
+  }
+  return {};
+}
+
+const KernelTable& Kernels() {
+  static const KernelTable* const table = Choose();
+  return *table;
+}
+
+size_t KvBlockBytes(KvStorage storage, int head_dim) {
+  const auto elements = static_cast<size_t>(head_dim) * kKvBlockTokens;
+  return storage == KvStorage::kF16 ? elements * 2 : elements + elements / 32 * sizeof(float);
+}
+
+}  // namespace hearth

@@ -1,0 +1,133 @@
+#pragma once
+// The hot loops, one table of plain functions per instruction set. Kernels know pointers and counts, no models; they trust their
+// callers and are noexcept. Dispatch happens once per operation, never inside a loop.
+//
+// Every function is specified down to the order of its float operations, so that all instruction sets give the same bits and
+// a column's result depends neither on what is computed beside it nor on the kernel shape (few columns, many columns).
+// `fma(a, b, c)` below means one rounding.
+//
+// Integer products, per output row and column, over blocks of 32 inputs in order, starting from acc = 0:
+//   one scale per 32  (Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL Q4_K Q5_K):
+//       isum = sum over 32 of (code - offset) * q            exact, int32
+//       acc  = fma(scale * float(isum), d, acc)
+//       acc  = fma(min, s, acc)                              types with a min: Q4_1 Q5_1 Q4_K Q5_K
+//   one scale per 16  (Q2_K Q3_K Q6_K):
+//       t    = fma(scale1, float(isum1), scale0 * float(isum0))
+//       acc  = fma(t, d, acc)
+//       acc  = fma(min0, s0, acc); acc = fma(min1, s1, acc)   Q2_K
+// with scale and min as the formats define them (Q4_K: scale = d * float(sc), min = -(dmin * float(m)); Q4_1: scale = d, min = m),
+// d, s, s0, s1 of the column's ActBlock.
+// Float products, over inputs k in order: acc[k % 4] = fma(x[k], w[k], acc[k % 4]); result (acc0 + acc1) + (acc2 + acc3).
+//
+// Threads: pure functions over their arguments.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/quant/strip.h"
+
+namespace hearth {
+
+// 32 activations of one column, quantised: exactly one cache line.
+// q = round_to_even(x / d), d = max|x| / 127.
+struct alignas(64) ActBlock {
+  int8_t q[32];
+  float d;             // scale
+  float s;             // d * float(sum of q)
+  float s0, s1;        // d * float(sum of the first, of the second 16)
+  int32_t neg_sum;     // -(sum of q): start value for codes with an offset
+  int32_t neg_sum0, neg_sum1;
+  int32_t unused;
+};
+static_assert(sizeof(ActBlock) == 64);
+
+// Activation columns are kept in tiles: the blocks of the tile's columns interleaved, [num_blocks][num_columns]. A tile has at
+// most kTileColumns columns; all tiles of a matrix but the last are full.
+inline constexpr int kTileColumns = 12;
+// Up to this many columns the weights are unpacked in registers as they stream by (decode, verify); above it once into a panel.
+inline constexpr int kFewColumns = 8;
+
+// A strip unpacked: what the many-column kernels multiply.
+using PanelBlock = StripBlock;
+
+struct MatmulKernels {
+  // One strip times one tile of 1 to kFewColumns columns. out[column * out_stride + row], 16 rows.
+  void (*few)(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns, float* out,
+              size_t out_stride) noexcept;
+  void (*unpack)(const std::byte* strip, int num_blocks, PanelBlock* panel) noexcept;
+  // The same product from an unpacked strip, 1 to kTileColumns columns.
+  void (*many)(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns, float* out,
+               size_t out_stride) noexcept;
+};
+
+// Formats in the order of KernelTable::matmul.
+enum class StripFormat : int {
+  kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kIQ4_NL, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kCount,
+};
+inline constexpr int kNumStripFormats = static_cast<int>(StripFormat::kCount);
+
+enum class KvStorage : int { kF16, kInt8 };
+
+// Tokens in a KV block; K and V of one block, layer and KV head are stored as
+//   f16:  K [head_dim][64] half, V [64][head_dim] half
+//   int8: K [head_dim][64] int8 then K scales [head_dim / 32][64] float; V [64][head_dim] int8 then V scales [64][head_dim / 32]
+// K is channel-major so that one vector holds one channel of 16 tokens and scores need no horizontal sums.
+inline constexpr int kKvBlockTokens = 64;
+
+// One query tile of attention: `num_queries` vectors that share a KV head (the head group of one or several tokens).
+struct AttentionTile {
+  KvStorage storage;
+  int head_dim;                  // a multiple of 32, at most 256
+  int num_queries;               // at most kMaxTileQueries
+  const float* const* queries;   // [num_queries][head_dim], already scaled
+  const int* first;              // [num_queries] first visible position (sliding windows), absolute
+  const int* end;                // [num_queries] one past the last visible position
+  const std::byte* const* k_blocks;  // indexed by position / 64; null where no query looks
+  const std::byte* const* v_blocks;
+  float softcap;                 // 0: none; otherwise score = softcap * tanh(score / softcap)
+  float* const* out;             // [num_queries][head_dim]
+};
+inline constexpr int kMaxTileQueries = 16;
+
+struct KernelTable {
+  const char* name;  // "scalar", "avx2", "avx512", "neon"
+
+  MatmulKernels matmul[kNumStripFormats];
+
+  // Unpacks a strip to floats [num_columns][16], the floats DequantizeRow gives.
+  void (*unpack_f16)(const std::byte* strip, size_t count, float* out) noexcept;   // count = num_columns * 16
+  void (*unpack_bf16)(const std::byte* strip, size_t count, float* out) noexcept;
+  // A float panel [num_inputs][16] times float columns x[column * x_stride + input].
+  void (*float_matmul)(const float* panel, int num_inputs, const float* x, size_t x_stride, int num_columns, float* out,
+                       size_t out_stride) noexcept;
+
+  // Quantises `num_blocks` * 32 floats; block b goes to out[b * stride].
+  void (*quantize)(const float* x, int num_blocks, ActBlock* out, size_t stride) noexcept;
+
+  // out = x / sqrt(mean(x^2) + eps) * weight. n is a multiple of 16. In place is fine.
+  void (*rms_norm)(const float* x, const float* weight, float eps, int n, float* out) noexcept;
+  // out = (x - mean) / sqrt(variance + eps) * weight + bias
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int n, float* out) noexcept;
+  void (*add)(float* x, const float* y, int n) noexcept;                       // x += y
+  void (*silu_mul)(const float* gate, const float* up, int n, float* out) noexcept;  // silu(gate) * up
+  void (*gelu_mul)(const float* gate, const float* up, int n, float* out) noexcept;  // gelu_tanh(gate) * up
+  void (*gelu)(float* x, int n) noexcept;                                      // exact gelu (erf), in place
+  // Rotates one head. `cos_sin` holds cos[half], sin[half], half = rope_dim / 2. Interleaved: pairs (2i, 2i + 1); otherwise
+  // (i, i + half).
+  void (*rope)(float* head, const float* cos_sin, int rope_dim, bool interleaved) noexcept;
+  // Softmax attention of a tile over its blocks, online, blocks in order of position.
+  void (*attention)(const AttentionTile& tile) noexcept;
+  // Writes one token's K and V of one head into its block.
+  void (*store_kv)(KvStorage storage, const float* k, const float* v, int head_dim, int slot, std::byte* k_block,
+                   std::byte* v_block) noexcept;
+  // sum of x[i] * y[i]
+  float (*dot)(const float* x, const float* y, int n) noexcept;
+};
+
+// The best table this CPU runs, chosen once. HEARTH_FORCE_ISA (scalar, avx2, avx512, neon) overrides it.
+const KernelTable& Kernels();
+
+// Bytes of one K (or V) block of one head.
+size_t KvBlockBytes(KvStorage storage, int head_dim);
+
+}  // namespace hearth

@@ -1,0 +1,357 @@
+// Every instruction set this machine runs must give the very bits of the scalar kernels, whatever the kernel shape.
+
+#include "runtime/kernels/kernels.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "runtime/kernels/dispatch.h"
+#include "runtime/kernels/strip_format.h"
+#include "runtime/kernels/tables.h"
+#include "runtime/quant/quant.h"
+
+namespace hearth {
+namespace {
+
+constexpr int kNumInputs = 512;
+constexpr int kNumBlocks = kNumInputs / 32;
+
+// Rows in file format with random codes and moderate scales. Every f16 field gets a finite value.
+std::vector<std::byte> RandomRows(TensorType type, int num_rows, std::mt19937& rng) {
+  std::vector<std::byte> rows(num_rows * RowBytes(type, kNumInputs));
+  for (std::byte& byte : rows) byte = static_cast<std::byte>(rng());
+  const TensorTypeInfo& info = InfoOf(type);
+  const auto put_half = [&](size_t offset) {
+    const uint16_t half = FloatToHalf(std::uniform_real_distribution<float>(-0.1f, 0.1f)(rng));
+    std::memcpy(&rows[offset], &half, 2);
+  };
+  for (size_t block = 0; block < rows.size(); block += info.block_bytes) {
+    switch (type) {
+      case TensorType::kQ2_K: put_half(block + 80), put_half(block + 82); break;
+      case TensorType::kQ3_K: put_half(block + 108); break;
+      case TensorType::kQ6_K: put_half(block + 208); break;
+      case TensorType::kQ4_1:
+      case TensorType::kQ5_1:
+      case TensorType::kQ4_K:
+      case TensorType::kQ5_K: put_half(block), put_half(block + 2); break;
+      default: put_half(block); break;
+    }
+  }
+  return rows;
+}
+
+std::vector<float> RandomFloats(size_t count, std::mt19937& rng, float scale = 1.0f) {
+  std::normal_distribution<float> normal(0.0f, scale);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(rng);
+  return values;
+}
+
+std::vector<ActBlock> QuantizedColumns(const std::vector<float>& x, int num_columns) {
+  std::vector<ActBlock> tile(static_cast<size_t>(num_columns) * kNumBlocks);
+  for (int c = 0; c < num_columns; ++c) ScalarKernels().quantize(&x[c * kNumInputs], kNumBlocks, &tile[c], num_columns);
+  return tile;
+}
+
+MATCHER_P(SameBits, expected, "") {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::bit_cast<uint32_t>(arg[i]) != std::bit_cast<uint32_t>(expected[i])) {
+      *result_listener << "element " << i << " is " << arg[i] << ", expected " << expected[i];
+      return false;
+    }
+  }
+  return arg.size() == expected.size();
+}
+
+class EachTable : public testing::TestWithParam<const KernelTable*> {};
+INSTANTIATE_TEST_SUITE_P(Isa, EachTable, testing::ValuesIn(AvailableKernels()),
+                         [](const auto& param) { return std::string(param.param->name); });
+
+TEST_P(EachTable, IntegerProductsEqualScalarForEveryFormatAndColumnCount) {
+  std::mt19937 rng(1);
+  for (int f = 0; f < kNumStripFormats; ++f) {
+    const TensorType type = TensorTypeOf(static_cast<StripFormat>(f));
+    for (const int num_rows : {16, 5}) {
+      const std::vector<std::byte> rows = RandomRows(type, num_rows, rng);
+      std::vector<std::byte> strip(StripBytes(type, kNumInputs));
+      PackStrip(type, rows, num_rows, kNumInputs, strip);
+      const MatmulKernels& kernels = GetParam()->matmul[f];
+      std::vector<PanelBlock> panel(kNumBlocks), truth_panel(kNumBlocks);
+      kernels.unpack(strip.data(), kNumBlocks, panel.data());
+      ScalarKernels().matmul[f].unpack(strip.data(), kNumBlocks, truth_panel.data());
+      for (int columns = 1; columns <= kTileColumns; ++columns) {
+        const std::vector<ActBlock> tile = QuantizedColumns(RandomFloats(columns * kNumInputs, rng), columns);
+        std::vector<float> truth(columns * 16), few(columns * 16), many(columns * 16);
+        ScalarKernels().matmul[f].many(truth_panel.data(), kNumBlocks, tile.data(), columns, truth.data(), 16);
+        kernels.many(panel.data(), kNumBlocks, tile.data(), columns, many.data(), 16);
+        EXPECT_THAT(many, SameBits(truth)) << InfoOf(type).name << " many, " << columns << " columns";
+        if (columns > kFewColumns) continue;
+        kernels.few(strip.data(), kNumBlocks, tile.data(), columns, few.data(), 16);
+        EXPECT_THAT(few, SameBits(truth)) << InfoOf(type).name << " few, " << columns << " columns";
+      }
+    }
+  }
+}
+
+TEST_P(EachTable, ExtremeCodesDoNotSaturate) {
+  // Codes at their largest against activations at +-127: 16-bit intermediates would overflow.
+  for (const float sign : {1.0f, -1.0f}) {
+    std::vector<float> x(kNumInputs);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = sign * 127.0f;
+    const std::vector<ActBlock> tile = QuantizedColumns(x, 1);
+    for (int f = 0; f < kNumStripFormats; ++f) {
+      const TensorType type = TensorTypeOf(static_cast<StripFormat>(f));
+      for (const int fill : {0x00, 0x7f, 0x80, 0xff}) {
+        std::mt19937 rng(2);
+        std::vector<std::byte> rows = RandomRows(type, 16, rng);
+        const std::vector<std::byte> scales = rows;
+        if (type != TensorType::kQ8_0) continue;
+        for (size_t i = 0; i < rows.size(); ++i) {
+          if (i % 34 >= 2) rows[i] = static_cast<std::byte>(fill);
+        }
+        std::vector<std::byte> strip(StripBytes(type, kNumInputs));
+        PackStrip(type, rows, 16, kNumInputs, strip);
+        std::vector<float> truth(16), out(16);
+        ScalarKernels().matmul[f].few(strip.data(), kNumBlocks, tile.data(), 1, truth.data(), 16);
+        GetParam()->matmul[f].few(strip.data(), kNumBlocks, tile.data(), 1, out.data(), 16);
+        EXPECT_THAT(out, SameBits(truth)) << InfoOf(type).name << " fill " << fill;
+      }
+    }
+  }
+}
+
+TEST_P(EachTable, IntegerProductsApproximateTheDequantisedProduct) {
+  std::mt19937 rng(3);
+  for (int f = 0; f < kNumStripFormats; ++f) {
+    const TensorType type = TensorTypeOf(static_cast<StripFormat>(f));
+    const std::vector<std::byte> rows = RandomRows(type, 16, rng);
+    std::vector<std::byte> strip(StripBytes(type, kNumInputs));
+    PackStrip(type, rows, 16, kNumInputs, strip);
+    const std::vector<float> x = RandomFloats(kNumInputs, rng);
+    const std::vector<ActBlock> tile = QuantizedColumns(x, 1);
+    std::vector<float> out(16);
+    GetParam()->matmul[f].few(strip.data(), kNumBlocks, tile.data(), 1, out.data(), 16);
+    const size_t row_bytes = RowBytes(type, kNumInputs);
+    for (int row = 0; row < 16; ++row) {
+      std::vector<float> weights(kNumInputs), from_strip(kNumInputs);
+      DequantizeRow(type, std::span(rows).subspan(row * row_bytes, row_bytes), weights);
+      DequantizeStripRow(type, strip, row, from_strip);
+      ASSERT_THAT(from_strip, SameBits(weights)) << InfoOf(type).name;
+      double expected = 0, magnitude = 0;
+      for (int k = 0; k < kNumInputs; ++k) {
+        expected += static_cast<double>(weights[k]) * x[k];
+        magnitude += std::pow(static_cast<double>(weights[k]) * x[k], 2);
+      }
+      // int8 rounding: each product is off by about 1/254 of the block's largest activation.
+      EXPECT_NEAR(out[row], expected, 0.05 * std::sqrt(magnitude) + 1e-4) << InfoOf(type).name << " row " << row;
+    }
+  }
+}
+
+TEST_P(EachTable, FloatProductsEqualScalar) {
+  std::mt19937 rng(4);
+  const std::vector<float> panel = RandomFloats(kNumInputs * 16, rng);
+  for (int columns = 1; columns <= 9; ++columns) {
+    const std::vector<float> x = RandomFloats(columns * kNumInputs, rng);
+    std::vector<float> truth(columns * 16), out(columns * 16);
+    ScalarKernels().float_matmul(panel.data(), kNumInputs, x.data(), kNumInputs, columns, truth.data(), 16);
+    GetParam()->float_matmul(panel.data(), kNumInputs, x.data(), kNumInputs, columns, out.data(), 16);
+    EXPECT_THAT(out, SameBits(truth)) << columns << " columns";
+  }
+}
+
+TEST_P(EachTable, QuantisedActivationsEqualScalarAndZeroBlocksStayZero) {
+  std::mt19937 rng(5);
+  std::vector<float> x = RandomFloats(kNumInputs, rng, 3.0f);
+  std::fill_n(x.begin(), 32, 0.0f);
+  std::vector<ActBlock> truth(kNumBlocks), out(kNumBlocks);
+  ScalarKernels().quantize(x.data(), kNumBlocks, truth.data(), 1);
+  GetParam()->quantize(x.data(), kNumBlocks, out.data(), 1);
+  EXPECT_EQ(std::memcmp(truth.data(), out.data(), sizeof(ActBlock) * kNumBlocks), 0);
+  EXPECT_EQ(out[0].d, 0.0f);
+  int sum = 0;
+  for (const int8_t q : out[1].q) sum += q;
+  EXPECT_EQ(out[1].neg_sum, -sum);
+}
+
+TEST_P(EachTable, ElementwiseKernelsEqualScalar) {
+  std::mt19937 rng(6);
+  constexpr int kSize = 96;
+  const std::vector<float> x = RandomFloats(kSize, rng, 4.0f), w = RandomFloats(kSize, rng), b = RandomFloats(kSize, rng);
+  const auto both = [&](auto run) {
+    std::vector<float> truth = x, out = x;
+    run(ScalarKernels(), truth.data());
+    run(*GetParam(), out.data());
+    EXPECT_THAT(out, SameBits(truth));
+  };
+  both([&](const KernelTable& k, float* out) { k.rms_norm(x.data(), w.data(), 1e-5f, kSize, out); });
+  both([&](const KernelTable& k, float* out) { k.layer_norm(x.data(), w.data(), b.data(), 1e-5f, kSize, out); });
+  both([&](const KernelTable& k, float* out) { k.add(out, b.data(), kSize); });
+  both([&](const KernelTable& k, float* out) { k.silu_mul(x.data(), w.data(), kSize, out); });
+  both([&](const KernelTable& k, float* out) { k.gelu_mul(x.data(), w.data(), kSize, out); });
+  both([&](const KernelTable& k, float* out) { k.gelu(out, kSize); });
+  both([&](const KernelTable& k, float* out) { k.rope(out, w.data(), kSize, false); });
+  both([&](const KernelTable& k, float* out) { k.rope(out, w.data(), kSize, true); });
+  both([&](const KernelTable& k, float* out) { out[0] = k.dot(x.data(), w.data(), kSize - 3); });
+}
+
+TEST(ScalarKernels, ElementwiseFunctionsMatchTheLibrary) {
+  std::vector<float> x;
+  for (float v = -12; v <= 12; v += 0.25f) x.push_back(v);
+  x.resize(x.size() / 16 * 16);
+  const std::vector<float> ones(x.size(), 1.0f);
+  std::vector<float> silu(x.size()), gelu_tanh(x.size()), gelu = x;
+  const auto size = static_cast<int>(x.size());
+  ScalarKernels().silu_mul(x.data(), ones.data(), size, silu.data());
+  ScalarKernels().gelu_mul(x.data(), ones.data(), size, gelu_tanh.data());
+  ScalarKernels().gelu(gelu.data(), size);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double v = x[i];
+    EXPECT_NEAR(silu[i], v / (1 + std::exp(-v)), 2e-6 * (1 + std::abs(v))) << v;
+    EXPECT_NEAR(gelu[i], 0.5 * v * (1 + std::erf(v / std::sqrt(2.0))), 2e-6 * (1 + std::abs(v))) << v;
+    EXPECT_NEAR(gelu_tanh[i], 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))),
+                2e-6 * (1 + std::abs(v)))
+        << v;
+  }
+}
+
+// A small KV cache of one head and what attends to it.
+struct AttentionCase {
+  AttentionCase(KvStorage kv_storage, int dim, int num_tokens, std::mt19937& rng) : storage(kv_storage), head_dim(dim) {
+    keys = RandomFloats(static_cast<size_t>(num_tokens) * head_dim, rng);
+    values = RandomFloats(static_cast<size_t>(num_tokens) * head_dim, rng);
+    const int num_blocks = (num_tokens + kKvBlockTokens - 1) / kKvBlockTokens;
+    for (int b = 0; b < num_blocks; ++b) {
+      k_blocks.emplace_back(KvBlockBytes(storage, head_dim));
+      v_blocks.emplace_back(KvBlockBytes(storage, head_dim));
+    }
+  }
+
+  void Store(const KernelTable& table) {
+    const size_t num_tokens = keys.size() / head_dim;
+    for (size_t t = 0; t < num_tokens; ++t) {
+      table.store_kv(storage, &keys[t * head_dim], &values[t * head_dim], head_dim, static_cast<int>(t % kKvBlockTokens),
+                     k_blocks[t / kKvBlockTokens].data(), v_blocks[t / kKvBlockTokens].data());
+    }
+  }
+
+  std::vector<float> Run(const KernelTable& table, const std::vector<float>& queries, const std::vector<int>& first,
+                         const std::vector<int>& end) const {
+    const size_t n = first.size();
+    std::vector<float> out(n * head_dim);
+    std::vector<const float*> q;
+    std::vector<float*> o;
+    for (size_t r = 0; r < n; ++r) {
+      q.push_back(&queries[r * head_dim]);
+      o.push_back(&out[r * head_dim]);
+    }
+    std::vector<const std::byte*> k, v;
+    for (const auto& block : k_blocks) k.push_back(block.data());
+    for (const auto& block : v_blocks) v.push_back(block.data());
+    table.attention({storage, head_dim, static_cast<int>(n), q.data(), first.data(), end.data(), k.data(), v.data(), 0.0f,
+                     o.data()});
+    return out;
+  }
+
+  KvStorage storage;
+  int head_dim;
+  std::vector<float> keys, values;
+  std::vector<std::vector<std::byte>> k_blocks, v_blocks;
+};
+
+class EachKv : public testing::TestWithParam<std::tuple<const KernelTable*, KvStorage>> {};
+INSTANTIATE_TEST_SUITE_P(Isa, EachKv,
+                         testing::Combine(testing::ValuesIn(AvailableKernels()),
+                                          testing::Values(KvStorage::kF16, KvStorage::kInt8)),
+                         [](const auto& param) {
+                           return std::string(std::get<0>(param.param)->name) +
+                                  (std::get<1>(param.param) == KvStorage::kF16 ? "_f16" : "_int8");
+                         });
+
+TEST_P(EachKv, AttentionEqualsScalar) {
+  const auto [table, storage] = GetParam();
+  std::mt19937 rng(7);
+  for (const int head_dim : {32, 64, 96, 128, 256}) {
+    AttentionCase scalar(storage, head_dim, 150, rng);
+    AttentionCase other = scalar;
+    scalar.Store(ScalarKernels());
+    other.Store(*table);
+    EXPECT_EQ(scalar.k_blocks, other.k_blocks);
+    EXPECT_EQ(scalar.v_blocks, other.v_blocks);
+    const std::vector<float> queries = RandomFloats(11 * head_dim, rng, 0.2f);
+    std::vector<int> first, end;
+    for (int r = 0; r < 11; ++r) {
+      first.push_back(r % 3 == 2 ? 40 : 0);
+      end.push_back(60 + 9 * r);
+    }
+    EXPECT_THAT(other.Run(*table, queries, first, end), SameBits(scalar.Run(ScalarKernels(), queries, first, end)));
+  }
+}
+
+TEST_P(EachKv, AQueryDoesNotNoticeItsTile) {
+  const auto [table, storage] = GetParam();
+  std::mt19937 rng(8);
+  constexpr int kDim = 64;
+  AttentionCase cache(storage, kDim, 200, rng);
+  cache.Store(*table);
+  const std::vector<float> queries = RandomFloats(13 * kDim, rng, 0.3f);
+  std::vector<int> first, end;
+  for (int r = 0; r < 13; ++r) {
+    first.push_back(r == 4 ? 70 : 0);
+    end.push_back(r == 5 ? 3 : 100 + 7 * r);
+  }
+  const std::vector<float> together = cache.Run(*table, queries, first, end);
+  for (int r = 0; r < 13; ++r) {
+    const std::vector<float> query(&queries[r * kDim], &queries[r * kDim] + kDim);
+    const std::vector<float> alone = cache.Run(*table, query, {first[r]}, {end[r]});
+    EXPECT_THAT(alone, SameBits(std::vector<float>(&together[r * kDim], &together[r * kDim] + kDim))) << "query " << r;
+  }
+}
+
+TEST_P(EachKv, AttentionApproximatesSoftmax) {
+  const auto [table, storage] = GetParam();
+  std::mt19937 rng(9);
+  constexpr int kDim = 64, kTokens = 130;
+  AttentionCase cache(storage, kDim, kTokens, rng);
+  cache.Store(*table);
+  const std::vector<float> query = RandomFloats(kDim, rng, 0.3f);
+  const std::vector<float> out = cache.Run(*table, query, {10}, {kTokens});
+  std::vector<double> weights(kTokens, 0.0), expected(kDim, 0.0);
+  double total = 0;
+  for (int t = 10; t < kTokens; ++t) {
+    double score = 0;
+    for (int d = 0; d < kDim; ++d) score += static_cast<double>(query[d]) * cache.keys[t * kDim + d];
+    total += weights[t] = std::exp(score);
+  }
+  for (int t = 10; t < kTokens; ++t) {
+    for (int d = 0; d < kDim; ++d) expected[d] += weights[t] / total * cache.values[t * kDim + d];
+  }
+  const double tolerance = storage == KvStorage::kF16 ? 1e-3 : 2e-2;
+  for (int d = 0; d < kDim; ++d) EXPECT_NEAR(out[d], expected[d], tolerance);
+}
+
+TEST(Dispatch, RefusesAnUnknownInstructionSetByName) {
+  const auto table = FindKernels("mmx");
+  ASSERT_FALSE(table);
+  EXPECT_EQ(table.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(table.error().message, testing::HasSubstr("mmx"));
+}
+
+TEST(Dispatch, RefusesAnInstructionSetTheCpuLacks) {
+#if defined(__x86_64__)
+  const auto table = FindKernels("neon");
+#else
+  const auto table = FindKernels("avx2");
+#endif
+  ASSERT_FALSE(table);
+  EXPECT_EQ(table.error().code, ErrorCode::kUnsupported);
+}
+
+}  // namespace
+}  // namespace hearth
