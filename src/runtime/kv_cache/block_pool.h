@@ -1,0 +1,60 @@
+#pragma once
+// Hands out KV blocks, and keeps full ones whose sequence is gone for the next that begins with the same tokens.
+// A kept block is known by its tokens and by the block before it, so a match is exact: the same tokens from the very start.
+// Least recently used blocks go first when room is needed; of one sequence, the last block before the first.
+// Threads: one at a time.
+
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace hearth {
+
+using BlockId = int;
+
+class BlockPool {
+ public:
+  explicit BlockPool(int num_blocks);
+
+  // A block for one owner; evicts the least recently used kept block if no other is free. None: every block has an owner.
+  std::optional<BlockId> Allocate();
+  // Gives up one ownership. A sequence releases its blocks last to first.
+  void Release(BlockId block);
+
+  // The kept or owned blocks that hold the longest prefix of `tokens` in whole blocks, in order; the caller becomes an owner of
+  // each. At most `max_blocks`.
+  std::vector<BlockId> Match(std::span<const TokenId> tokens, int max_blocks);
+  // Makes a full block findable: it holds `tokens` (exactly one block's) and follows `previous` (none: begins the sequence). When an
+  // equal block is already known, or `previous` is not known itself, nothing happens.
+  void Publish(BlockId block, std::optional<BlockId> previous, std::span<const TokenId> tokens);
+
+  int num_blocks() const { return static_cast<int>(blocks_.size()); }
+  int num_owned() const { return num_owned_; }
+  // Blocks an Allocate could give, evicting what is kept.
+  int num_available() const { return num_blocks() - num_owned_; }
+
+ private:
+  struct Block {
+    int owners = 0;
+    uint64_t identity = 0;  // 0: not published. Never used twice, so a child of an evicted block can never match again
+    uint64_t parent = 0;
+    std::vector<TokenId> tokens;
+    std::list<BlockId>::iterator kept;  // valid when published and without owners
+  };
+  std::optional<BlockId> Find(uint64_t parent, std::span<const TokenId> tokens) const;
+  void Unpublish(BlockId block);
+
+  std::vector<Block> blocks_;
+  std::vector<BlockId> free_;
+  std::list<BlockId> kept_;  // least recently used first
+  std::unordered_multimap<uint64_t, BlockId> by_hash_;
+  uint64_t next_identity_ = 1;
+  int num_owned_ = 0;
+};
+
+}  // namespace hearth

@@ -1,0 +1,108 @@
+#include "runtime/kv_cache/block_pool.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "runtime/kernels/kernels.h"
+
+namespace hearth {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::vector<TokenId> Tokens(int num_blocks, TokenId first) {
+  std::vector<TokenId> tokens(static_cast<size_t>(num_blocks) * kKvBlockTokens);
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+std::span<const TokenId> BlockOf(const std::vector<TokenId>& tokens, int index) {
+  return std::span(tokens).subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens);
+}
+
+// Fills and publishes a sequence's blocks, then releases them last to first, as an engine does.
+std::vector<BlockId> RunSequence(BlockPool& pool, const std::vector<TokenId>& tokens) {
+  std::vector<BlockId> blocks;
+  for (size_t i = 0; i < tokens.size() / kKvBlockTokens; ++i) {
+    blocks.push_back(pool.Allocate().value());
+    pool.Publish(blocks[i], i == 0 ? std::nullopt : std::optional(blocks[i - 1]), BlockOf(tokens, static_cast<int>(i)));
+  }
+  for (auto it = blocks.rbegin(); it != blocks.rend(); ++it) pool.Release(*it);
+  return blocks;
+}
+
+TEST(BlockPool, FindsTheLongestPublishedPrefix) {
+  BlockPool pool(8);
+  const std::vector<TokenId> tokens = Tokens(3, 0);
+  const std::vector<BlockId> blocks = RunSequence(pool, tokens);
+  std::vector<TokenId> other = tokens;
+  other[2 * kKvBlockTokens + 5] = -1;  // differs in the third block
+  EXPECT_THAT(pool.Match(other, 8), ElementsAre(blocks[0], blocks[1]));
+  EXPECT_EQ(pool.num_owned(), 2);
+}
+
+TEST(BlockPool, MatchesOnlyFromTheStart) {
+  BlockPool pool(8);
+  const std::vector<TokenId> tokens = Tokens(2, 0);
+  RunSequence(pool, tokens);
+  const std::vector<TokenId> second_block(tokens.begin() + kKvBlockTokens, tokens.end());
+  EXPECT_THAT(pool.Match(second_block, 8), IsEmpty());
+}
+
+TEST(BlockPool, GivesNothingWhenEveryBlockHasAnOwner) {
+  BlockPool pool(2);
+  const BlockId first = pool.Allocate().value();
+  pool.Allocate().value();
+  EXPECT_FALSE(pool.Allocate());
+  pool.Release(first);
+  EXPECT_TRUE(pool.Allocate());
+}
+
+TEST(BlockPool, EvictsTheLeastRecentlyUsedSequenceAndItsTailFirst) {
+  BlockPool pool(4);
+  const std::vector<TokenId> old_tokens = Tokens(2, 0), new_tokens = Tokens(2, 1000);
+  RunSequence(pool, old_tokens);
+  const std::vector<BlockId> recent = RunSequence(pool, new_tokens);
+  pool.Allocate().value();  // evicts the old sequence's last block
+  const std::vector<BlockId> left = pool.Match(old_tokens, 8);
+  EXPECT_EQ(left.size(), 1u);
+  EXPECT_THAT(pool.Match(new_tokens, 8), ElementsAre(recent[0], recent[1]));
+}
+
+TEST(BlockPool, AnEvictedParentHidesItsChildren) {
+  BlockPool pool(2);
+  const std::vector<TokenId> tokens = Tokens(2, 0);
+  const BlockId first = pool.Allocate().value(), second = pool.Allocate().value();
+  pool.Publish(first, std::nullopt, BlockOf(tokens, 0));
+  pool.Publish(second, first, BlockOf(tokens, 1));
+  pool.Release(first);            // wrong order on purpose: the parent becomes the older one
+  pool.Allocate().value();        // evicts it
+  EXPECT_THAT(pool.Match(tokens, 8), IsEmpty());
+}
+
+TEST(BlockPool, SharedBlocksStayUntilTheLastOwnerLeaves) {
+  BlockPool pool(2);
+  const std::vector<TokenId> tokens = Tokens(1, 0);
+  RunSequence(pool, tokens);
+  const BlockId shared = pool.Match(tokens, 8).at(0);
+  ASSERT_EQ(pool.Match(tokens, 8).at(0), shared);
+  pool.Release(shared);
+  EXPECT_EQ(pool.num_owned(), 1);
+  pool.Allocate().value();
+  EXPECT_FALSE(pool.Allocate());  // the shared block still has an owner
+}
+
+TEST(BlockPool, AnEqualBlockIsPublishedOnce) {
+  BlockPool pool(4);
+  const std::vector<TokenId> tokens = Tokens(1, 0);
+  const BlockId first = pool.Allocate().value(), twin = pool.Allocate().value();
+  pool.Publish(first, std::nullopt, tokens);
+  pool.Publish(twin, std::nullopt, tokens);
+  EXPECT_THAT(pool.Match(tokens, 8), ElementsAre(first));
+}
+
+}  // namespace
+}  // namespace hearth
