@@ -24,8 +24,10 @@ size_t RowBytes(TensorType type, size_t num_elements);
 // Requires: src.size() == RowBytes(type, dst.size()).
 void DequantizeRow(TensorType type, std::span<const std::byte> src, std::span<float> dst);
 
-// Rounds to the nearest representable blocks, minimising squared error (weighted by x^2 for the K-quants), without an
-// importance matrix. NaN and infinities are the caller's bug. Requires: dst.size() == RowBytes(type, src.size()).
+// Rounds to blocks, without an importance matrix. Q4_0 to Q8_0 span each block's range, as ggml does; the K-quants and IQ4_NL
+// search scales that minimise the squared error weighted by x^2 + mean(x^2). Scales beyond binary16 saturate; in F16 itself a
+// weight beyond it becomes infinity. NaN and infinities are the caller's bug (meaningless blocks, no undefined behaviour).
+// Requires: dst.size() == RowBytes(type, src.size()).
 void QuantizeRow(TensorType type, std::span<const float> src, std::span<std::byte> dst);
 
 // The sixteen levels of IQ4_NL.
