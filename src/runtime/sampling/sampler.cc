@@ -46,7 +46,12 @@ class NoisyScore {
 
   uint64_t Bits(TokenId id) const { return noise_.Bits(static_cast<uint32_t>(id)); }
   double Scaled(float logit) const { return static_cast<double>(logit) * inverse_temperature_; }
-  double Of(float logit, uint64_t bits) const { return Scaled(logit) + NoiseStream::Gumbel(bits); }
+  // Most tokens cannot win with the leading bits they have, and are spared the logarithms.
+  void Offer(float logit, TokenId id, uint64_t bits, BestScore& best) const {
+    const double scaled = Scaled(logit);
+    if (scaled + NoiseStream::GumbelBound(std::countl_one(bits)) < best.score) return;
+    best.Offer(scaled + NoiseStream::Gumbel(bits), id);
+  }
 
  private:
   NoiseStream noise_;
@@ -55,9 +60,7 @@ class NoisyScore {
 
 TokenId DrawFrom(const std::vector<Candidate>& candidates, const NoisyScore& noisy) {
   BestScore best;
-  for (const Candidate& candidate : candidates) {
-    best.Offer(noisy.Of(candidate.logit, noisy.Bits(candidate.id)), candidate.id);
-  }
+  for (const Candidate& c : candidates) noisy.Offer(c.logit, c.id, noisy.Bits(c.id), best);
   return best.id;
 }
 
@@ -76,7 +79,7 @@ int LeadingOnesNeeded(double distance) {
 TokenId DrawFromAll(std::span<const float> logits, const LogitMaxima& maxima,
                     const NoisyScore& noisy) {
   BestScore best;
-  best.Offer(noisy.Of(maxima.max, noisy.Bits(maxima.argmax)), maxima.argmax);
+  noisy.Offer(maxima.max, maxima.argmax, noisy.Bits(maxima.argmax), best);
   for (size_t block = 0; block < maxima.blocks.size(); ++block) {
     const double block_max = noisy.Scaled(maxima.blocks[block]);
     if (!(block_max + NoiseStream::kMaxGumbel >= best.score)) continue;
@@ -87,9 +90,7 @@ TokenId DrawFromAll(std::span<const float> logits, const LogitMaxima& maxima,
       const TokenId id = static_cast<TokenId>(i);
       const uint64_t bits = noisy.Bits(id);
       if (bits < least_bits) continue;
-      const double bound =
-          noisy.Scaled(logits[i]) + NoiseStream::GumbelBound(std::countl_one(bits));
-      if (bound >= best.score) best.Offer(noisy.Of(logits[i], bits), id);
+      noisy.Offer(logits[i], id, bits, best);
     }
   }
   return best.id;
@@ -209,7 +210,7 @@ TokenId Sampler::Draw(std::span<const float> logits, int64_t position) {
   } else if (options_.top_p < 1) {
     const int64_t total = TotalFixedWeight(logits, maxima_, inverse_temperature_);
     const int64_t wanted = PartOf(total, options_.top_p);
-    CollectForTopP(logits, wanted);
+    CollectForTopP(logits, wanted, total);
     KeepWeight(wanted);
   } else {
     CollectAtLeast(logits, maxima_, MinPThreshold(), candidates_);
@@ -231,15 +232,32 @@ int64_t Sampler::WeighCandidates() {
   return total;
 }
 
-// All tokens down to some logit, few if possible, that together weigh `wanted_weight`. Most
-// distributions are narrow, so the first thresholds are near the maximum.
-void Sampler::CollectForTopP(std::span<const float> logits, int64_t wanted_weight) {
-  for (const float depth : {3.0f, 8.0f, std::numeric_limits<float>::infinity()}) {
-    const float threshold =
-        std::max(maxima_.max - depth * options_.temperature, std::numeric_limits<float>::lowest());
-    CollectAtLeast(logits, maxima_, threshold, candidates_);
-    if (WeighCandidates() >= wanted_weight) return;
+// All tokens down to some logit, few if possible, that together weigh `wanted` of `total`. Most
+// distributions are narrow and a handful of tokens will do. Else the tail is judged by one token of
+// each block: it may weigh what is not wanted, and is taken to be a little lighter than that.
+void Sampler::CollectForTopP(std::span<const float> logits, int64_t wanted, int64_t total) {
+  constexpr int kHandful = 64;
+  constexpr double kCaution = 0.75;
+  CollectTopK(logits, maxima_, kHandful, block_scratch_, candidates_);
+  if (WeighCandidates() >= wanted) return;
+
+  block_scratch_.clear();
+  for (size_t i = 0; i < logits.size(); i += kLogitBlock) {
+    if (!std::isnan(logits[i])) block_scratch_.push_back(logits[i]);
   }
+  std::sort(block_scratch_.begin(), block_scratch_.end());
+  double tail = static_cast<double>(total - wanted) * kCaution;
+  float threshold = std::numeric_limits<float>::lowest();
+  for (const float logit : block_scratch_) {
+    tail -=
+        kLogitBlock * static_cast<double>(FixedWeight(logit, maxima_.max, inverse_temperature_));
+    if (tail < 0) break;
+    threshold = std::max(threshold, logit);
+  }
+  CollectAtLeast(logits, maxima_, threshold, candidates_);
+  if (WeighCandidates() >= wanted) return;
+  CollectAtLeast(logits, maxima_, std::numeric_limits<float>::lowest(), candidates_);
+  WeighCandidates();
 }
 
 // Keeps the fewest most likely candidates, all of them weighed, that together weigh

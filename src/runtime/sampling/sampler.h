@@ -89,7 +89,7 @@ class Sampler {
   void MarkSeen(TokenId id);
   std::span<const float> Penalised(std::span<const float> logits);
   TokenId Draw(std::span<const float> logits, int64_t position);
-  void CollectForTopP(std::span<const float> logits, int64_t wanted_weight);
+  void CollectForTopP(std::span<const float> logits, int64_t wanted, int64_t total);
   void KeepWeight(int64_t wanted_weight);
   int64_t WeighCandidates();
   float MinPThreshold() const;
