@@ -206,6 +206,20 @@ float Dot(const float* x, const float* y, int n) noexcept {
   return total;
 }
 
+double SumExp(const float* x, int n, float maximum) noexcept {
+  double total = 0;
+  for (int i = 0; i < n; i += 256) {
+    V sum = Set1(0.0f);
+    for (int j = i; j < i + 256 && j < n; j += 16) {
+      float lanes[16];
+      for (int lane = 0; lane < 16; ++lane) lanes[lane] = j + lane < n ? x[j + lane] : kNegativeInfinity;
+      sum = Add(sum, Exp(Sub(Load(lanes), Set1(maximum))));
+    }
+    total += ReduceAdd(sum);
+  }
+  return total;
+}
+
 // ---- attention ----
 
 using Scores = float[kMaxTileQueries][kKvBlockTokens];
@@ -429,6 +443,7 @@ constexpr void FillFloatKernels(hearth::KernelTable& table) {
   table.attention = Attention;
   table.store_kv = StoreKv;
   table.dot = Dot;
+  table.sum_exp = SumExp;
 }
 
 }  // namespace

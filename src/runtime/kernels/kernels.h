@@ -122,6 +122,8 @@ struct KernelTable {
                    std::byte* v_block) noexcept;
   // sum of x[i] * y[i]
   float (*dot)(const float* x, const float* y, int n) noexcept;
+  // sum of e^(x[i] - maximum), 256 terms at a time in float, those sums in double
+  double (*sum_exp)(const float* x, int n, float maximum) noexcept;
 };
 
 // The best table this CPU runs, chosen once. HEARTH_FORCE_ISA (scalar, avx2, avx512, neon) overrides it.

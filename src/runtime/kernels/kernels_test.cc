@@ -22,10 +22,10 @@ namespace {
 constexpr int kNumInputs = 512;
 constexpr int kNumBlocks = kNumInputs / 32;
 
-// Rows in file format with random codes and moderate scales. Every f16 field gets a finite value.
-std::vector<std::byte> RandomRows(TensorType type, int num_rows, std::mt19937& rng) {
+// Rows in file format with random codes (or all bytes `fill`) and moderate scales. Every f16 field gets a finite value.
+std::vector<std::byte> RandomRows(TensorType type, int num_rows, std::mt19937& rng, int fill = -1) {
   std::vector<std::byte> rows(num_rows * RowBytes(type, kNumInputs));
-  for (std::byte& byte : rows) byte = static_cast<std::byte>(rng());
+  for (std::byte& byte : rows) byte = static_cast<std::byte>(fill >= 0 ? fill : static_cast<int>(rng() & 255));
   const TensorTypeInfo& info = InfoOf(type);
   const auto put_half = [&](size_t offset) {
     const uint16_t half = FloatToHalf(std::uniform_real_distribution<float>(-0.1f, 0.1f)(rng));
@@ -100,27 +100,25 @@ TEST_P(EachTable, IntegerProductsEqualScalarForEveryFormatAndColumnCount) {
 }
 
 TEST_P(EachTable, ExtremeCodesDoNotSaturate) {
-  // Codes at their largest against activations at +-127: 16-bit intermediates would overflow.
+  // Codes at their largest and smallest against activations at +-127: 16-bit intermediates would overflow.
+  std::mt19937 rng(2);
   for (const float sign : {1.0f, -1.0f}) {
-    std::vector<float> x(kNumInputs);
-    for (size_t i = 0; i < x.size(); ++i) x[i] = sign * 127.0f;
-    const std::vector<ActBlock> tile = QuantizedColumns(x, 1);
+    const std::vector<ActBlock> tile = QuantizedColumns(std::vector<float>(kNumInputs, sign * 127.0f), 1);
     for (int f = 0; f < kNumStripFormats; ++f) {
       const TensorType type = TensorTypeOf(static_cast<StripFormat>(f));
       for (const int fill : {0x00, 0x7f, 0x80, 0xff}) {
-        std::mt19937 rng(2);
-        std::vector<std::byte> rows = RandomRows(type, 16, rng);
-        const std::vector<std::byte> scales = rows;
-        if (type != TensorType::kQ8_0) continue;
-        for (size_t i = 0; i < rows.size(); ++i) {
-          if (i % 34 >= 2) rows[i] = static_cast<std::byte>(fill);
-        }
+        const std::vector<std::byte> rows = RandomRows(type, 16, rng, fill);
         std::vector<std::byte> strip(StripBytes(type, kNumInputs));
         PackStrip(type, rows, 16, kNumInputs, strip);
-        std::vector<float> truth(16), out(16);
+        const MatmulKernels& kernels = GetParam()->matmul[f];
+        std::vector<PanelBlock> panel(kNumBlocks);
+        kernels.unpack(strip.data(), kNumBlocks, panel.data());
+        std::vector<float> truth(16), few(16), many(16);
         ScalarKernels().matmul[f].few(strip.data(), kNumBlocks, tile.data(), 1, truth.data(), 16);
-        GetParam()->matmul[f].few(strip.data(), kNumBlocks, tile.data(), 1, out.data(), 16);
-        EXPECT_THAT(out, SameBits(truth)) << InfoOf(type).name << " fill " << fill;
+        kernels.few(strip.data(), kNumBlocks, tile.data(), 1, few.data(), 16);
+        kernels.many(panel.data(), kNumBlocks, tile.data(), 1, many.data(), 16);
+        EXPECT_THAT(few, SameBits(truth)) << InfoOf(type).name << " few, fill " << fill;
+        EXPECT_THAT(many, SameBits(truth)) << InfoOf(type).name << " many, fill " << fill;
       }
     }
   }
@@ -199,6 +197,7 @@ TEST_P(EachTable, ElementwiseKernelsEqualScalar) {
   both([&](const KernelTable& k, float* out) { k.rope(out, w.data(), kSize, false); });
   both([&](const KernelTable& k, float* out) { k.rope(out, w.data(), kSize, true); });
   both([&](const KernelTable& k, float* out) { out[0] = k.dot(x.data(), w.data(), kSize - 3); });
+  both([&](const KernelTable& k, float* out) { out[0] = static_cast<float>(k.sum_exp(x.data(), kSize - 3, 9.0f)); });
 }
 
 TEST(ScalarKernels, ElementwiseFunctionsMatchTheLibrary) {

@@ -1,0 +1,334 @@
+#include "runtime/engine/engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <ctime>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "base/check.h"
+#include "runtime/chat_template/chat_template.h"
+#include "runtime/engine/describe.h"
+#include "runtime/engine/scheduler.h"
+#include "runtime/gguf/gguf.h"
+#include "runtime/model/bert.h"
+
+namespace hearth {
+namespace {
+
+constexpr int kDefaultContextLength = 8192;
+constexpr int kDefaultContexts = 4;  // of KV room, where memory allows
+
+int64_t MachineMemoryBytes() {
+  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
+}
+
+// Blocks for the KV budget. Errors: the budget does not hold one context.
+Result<int> NumKvBlocks(const EngineOptions& options, const KvShape& shape, int context_length) {
+  const int64_t block_bytes = shape.bytes_per_block();
+  const int64_t blocks_per_context = (context_length + kKvBlockTokens - 1) / kKvBlockTokens;
+  int64_t budget = options.kv_budget_bytes;
+  if (budget == 0) {
+    const int64_t wanted = kDefaultContexts * blocks_per_context * block_bytes;
+    budget = std::max(std::min(wanted, MachineMemoryBytes() / 4), blocks_per_context * block_bytes);
+  }
+  if (budget < blocks_per_context * block_bytes) {
+    return MakeError(ErrorCode::kResourceExhausted,
+                     "a context of " + std::to_string(context_length) + " tokens needs " +
+                         std::to_string(blocks_per_context * block_bytes) + " bytes of KV cache, the budget is " +
+                         std::to_string(budget) + ": ask for a shorter context or a larger budget");
+  }
+  return static_cast<int>(std::min<int64_t>(budget / block_bytes, 1 << 24));
+}
+
+std::string TokenTextOr(const Tokenizer& tokenizer, std::optional<TokenId> id) {
+  return id ? std::string(tokenizer.TokenText(*id)) : std::string();
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  // Everything below is built by Load and then belongs to the engine's thread, except what is immutable.
+  EngineOptions options;
+  ModelDescription description;
+  GgufFile file;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;
+  std::string chat_template_error;  // why there is none
+  int context_length = 0;
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<BertEncoder> encoder;
+  std::unique_ptr<KvCacheStorage> kv;
+  std::unique_ptr<Scheduler> scheduler;
+
+  // Shared with callers, under the mutex.
+  mutable std::mutex mutex;
+  std::condition_variable wake;
+  std::vector<std::function<void()>> commands;  // run by the engine's thread between two passes
+  std::vector<RequestId> cancelled;
+  EngineLoad load;
+  int num_queued = 0;       // submitted and not yet admitted
+  RequestId next_id = 1;
+  bool draining = false;    // no new requests
+  bool stopping = false;
+  std::thread thread;
+
+  void Start() {
+    thread = std::thread([this] { Loop(); });
+  }
+
+  void Loop();
+  void Publish();
+  Status CheckRequest(const GenerateRequest& request) const;
+
+  // Runs `work` on the engine's thread and waits for it.
+  template <typename T>
+  T RunOnEngine(std::function<T()> work) {
+    std::promise<T> promise;
+    {
+      const std::lock_guard lock(mutex);
+      commands.push_back([&] { promise.set_value(work()); });
+    }
+    wake.notify_all();
+    return promise.get_future().get();
+  }
+};
+
+void Engine::Impl::Loop() {
+  for (;;) {
+    std::vector<std::function<void()>> work;
+    std::vector<RequestId> to_cancel;
+    {
+      std::unique_lock lock(mutex);
+      const bool idle = !scheduler || scheduler->idle();
+      if (idle) wake.wait(lock, [&] { return stopping || !commands.empty() || !cancelled.empty(); });
+      work.swap(commands);
+      to_cancel.swap(cancelled);
+      if (stopping && work.empty()) break;
+    }
+    for (const auto& command : work) command();
+    for (const RequestId id : to_cancel) {
+      if (scheduler) scheduler->Cancel(id);
+    }
+    if (scheduler && !scheduler->idle()) scheduler->Step();
+    Publish();
+  }
+  if (scheduler) scheduler->CancelAll();
+}
+
+void Engine::Impl::Publish() {
+  if (!scheduler) return;
+  const Scheduler::Load now = scheduler->load();
+  const std::lock_guard lock(mutex);
+  load = {now.running, now.waiting, now.kv_usage, now.prefix_queries, now.prefix_hits, now.preemptions, now.steps};
+  num_queued = now.waiting + static_cast<int>(commands.size());
+}
+
+Status Engine::Impl::CheckRequest(const GenerateRequest& request) const {
+  const int vocab_size = description.vocab_size;
+  if (!decoder) {
+    return MakeError(ErrorCode::kUnsupported, description.name + " is an embedding model and cannot generate text");
+  }
+  if (request.prompt.empty()) return MakeError(ErrorCode::kInvalidArgument, "the prompt is empty");
+  for (const TokenId id : request.prompt) {
+    if (id < 0 || id >= vocab_size) {
+      return MakeError(ErrorCode::kInvalidArgument, "token id " + std::to_string(id) + " is outside the vocabulary of " +
+                                                        std::to_string(vocab_size) + " tokens");
+    }
+  }
+  if (static_cast<int64_t>(request.prompt.size()) >= context_length) {
+    return MakeError(ErrorCode::kInvalidArgument, "the prompt has " + std::to_string(request.prompt.size()) +
+                                                      " tokens, the context holds " + std::to_string(context_length) +
+                                                      " of prompt and answer together");
+  }
+  for (const std::string& stop : request.stop) {
+    if (stop.empty()) return MakeError(ErrorCode::kInvalidArgument, "a stop string is empty");
+  }
+  if (request.max_tokens < -1) {
+    return MakeError(ErrorCode::kInvalidArgument, "max_tokens is " + std::to_string(request.max_tokens));
+  }
+  return ValidateSamplingOptions(request.sampling, vocab_size);
+}
+
+Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path, const EngineOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  HEARTH_ASSIGN_OR_RETURN(impl->file, GgufFile::Open(path));
+  HEARTH_ASSIGN_OR_RETURN(impl->description, DescribeModel(impl->file, options.kv_type));
+  HEARTH_ASSIGN_OR_RETURN(impl->tokenizer, Tokenizer::FromGguf(impl->file));
+  if (impl->tokenizer->vocab_size() > impl->description.vocab_size) {
+    return MakeError(ErrorCode::kCorrupt, path + ": the tokenizer has " + std::to_string(impl->tokenizer->vocab_size()) +
+                                              " tokens, the model " + std::to_string(impl->description.vocab_size));
+  }
+  const int wanted = options.context_length > 0 ? options.context_length : kDefaultContextLength;
+  impl->context_length = std::min(wanted, impl->description.context_length);
+  impl->pool = std::make_unique<ThreadPool>(options.num_threads);
+
+  DecoderOptions decoder_options;
+  decoder_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
+  decoder_options.max_logits = options.max_sequences;
+  decoder_options.integer_activations = options.activations == ActivationType::kInt8;
+  decoder_options.image = {options.cache_dir, options.use_disk_cache, options.on_load_progress};
+  if (impl->description.is_embedding_model) {
+    HEARTH_ASSIGN_OR_RETURN(impl->encoder, BertEncoder::Load(impl->file, *impl->pool, decoder_options));
+  } else {
+    HEARTH_ASSIGN_OR_RETURN(impl->decoder, Decoder::Load(impl->file, *impl->pool, decoder_options));
+    const KvShape shape = impl->decoder->kv_shape(StorageOf(options.kv_type));
+    HEARTH_ASSIGN_OR_RETURN(const int num_blocks, NumKvBlocks(options, shape, impl->context_length));
+    HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv, KvCacheStorage::Create(shape, num_blocks));
+    impl->kv = std::make_unique<KvCacheStorage>(std::move(kv));
+    SchedulerOptions scheduler_options;
+    scheduler_options.context_length = impl->context_length;
+    scheduler_options.max_sequences = options.max_sequences;
+    scheduler_options.max_batch_tokens = decoder_options.max_batch_tokens;
+    impl->scheduler = std::make_unique<Scheduler>(*impl->decoder, *impl->kv, *impl->tokenizer, scheduler_options);
+    if (!impl->description.chat_template.empty()) {
+      auto parsed = ChatTemplate::Parse(impl->description.chat_template);
+      if (parsed) {
+        impl->chat_template = std::move(*parsed);
+      } else {
+        impl->chat_template_error = parsed.error().message;  // the model still completes text
+      }
+    }
+  }
+  impl->Start();
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+Result<ModelDescription> Engine::Describe(const std::string& path, KvType kv_type) {
+  HEARTH_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  return DescribeModel(file, kv_type);
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Engine::~Engine() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->draining = true;
+    impl_->stopping = true;
+  }
+  impl_->wake.notify_all();
+  impl_->thread.join();
+}
+
+const ModelDescription& Engine::description() const { return impl_->description; }
+const Tokenizer& Engine::tokenizer() const { return *impl_->tokenizer; }
+int Engine::context_length() const { return impl_->context_length; }
+const EngineOptions& Engine::options() const { return impl_->options; }
+
+Result<RequestId> Engine::Submit(GenerateRequest request, EventSink sink) {
+  HEARTH_RETURN_IF_ERROR(impl_->CheckRequest(request));
+  const Scheduler::Clock::time_point now = Scheduler::Clock::now();
+  RequestId id;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    if (impl_->draining) return MakeError(ErrorCode::kUnavailable, "the engine is shutting down");
+    if (impl_->num_queued >= impl_->options.max_queued_requests) {
+      return MakeError(ErrorCode::kResourceExhausted,
+                       "the queue is full: " + std::to_string(impl_->num_queued) + " requests are waiting");
+    }
+    ++impl_->num_queued;
+    id = impl_->next_id++;
+    impl_->commands.push_back(
+        [impl = impl_.get(), id, now, request = std::move(request), sink = std::move(sink)]() mutable {
+          impl->scheduler->Add(id, std::move(request), std::move(sink), now);
+        });
+  }
+  impl_->wake.notify_all();
+  return id;
+}
+
+void Engine::Cancel(RequestId id) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->cancelled.push_back(id);
+  }
+  impl_->wake.notify_all();
+}
+
+Result<Engine::ChatTokens> Engine::RenderChat(jinja::Object context) const {
+  if (!impl_->chat_template) {
+    const std::string& why = impl_->chat_template_error;
+    return MakeError(ErrorCode::kUnsupported, impl_->description.name + (why.empty() ? " has no chat template"
+                                                                                   : "'s chat template cannot be used: " + why));
+  }
+  const Tokenizer& tokenizer = *impl_->tokenizer;
+  context.emplace_back("bos_token", jinja::Value(TokenTextOr(tokenizer, tokenizer.bos())));
+  context.emplace_back("eos_token", jinja::Value(TokenTextOr(tokenizer, tokenizer.eos())));
+  const auto now = [] { return static_cast<int64_t>(std::time(nullptr)); };
+  HEARTH_ASSIGN_OR_RETURN(const jinja::Text text, impl_->chat_template->Render(context, now));
+  std::vector<TextSegment> segments;
+  for (const jinja::Text::Part& part : text.parts()) segments.push_back({part.text, part.trusted});
+  ChatTokens result;
+  result.text = text.str();
+  result.tokens = tokenizer.Encode(segments, true);
+  // A template that writes BOS itself must not get it twice.
+  if (result.tokens.size() >= 2 && tokenizer.bos() && tokenizer.adds_bos() && result.tokens[0] == *tokenizer.bos() &&
+      result.tokens[1] == *tokenizer.bos()) {
+    result.tokens.erase(result.tokens.begin());
+  }
+  return result;
+}
+
+Result<EmbeddingResult> Engine::Embed(std::string_view text) {
+  if (!impl_->encoder) {
+    return MakeError(ErrorCode::kUnsupported, impl_->description.name + " is not an embedding model");
+  }
+  const std::vector<TokenId> tokens = impl_->tokenizer->Encode(text, true);
+  if (static_cast<int>(tokens.size()) > impl_->context_length) {
+    return MakeError(ErrorCode::kInvalidArgument, "the text has " + std::to_string(tokens.size()) + " tokens, " +
+                                                      impl_->description.name + " takes " +
+                                                      std::to_string(impl_->context_length));
+  }
+  return impl_->RunOnEngine<Result<EmbeddingResult>>([&]() -> Result<EmbeddingResult> {
+    return EmbeddingResult{impl_->encoder->Embed(tokens), static_cast<int>(tokens.size())};
+  });
+}
+
+Result<std::vector<float>> Engine::Score(std::span<const TokenId> tokens, int first) {
+  GenerateRequest as_request;
+  as_request.prompt.assign(tokens.begin(), tokens.end());
+  if (!as_request.prompt.empty()) as_request.prompt.pop_back();  // the last token is only predicted
+  HEARTH_RETURN_IF_ERROR(impl_->CheckRequest(as_request));
+  if (tokens.back() < 0 || tokens.back() >= impl_->description.vocab_size) {
+    return MakeError(ErrorCode::kInvalidArgument, "token id " + std::to_string(tokens.back()) + " is outside the vocabulary");
+  }
+  HEARTH_CHECK(first >= 1 && first < static_cast<int>(tokens.size()));
+  return impl_->RunOnEngine<Result<std::vector<float>>>([&] { return impl_->scheduler->Score(tokens, first); });
+}
+
+EngineLoad Engine::load() const {
+  const std::lock_guard lock(impl_->mutex);
+  EngineLoad load = impl_->load;
+  load.waiting = std::max(load.waiting, impl_->num_queued);
+  return load;
+}
+
+void Engine::Shutdown(int timeout_ms) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->draining = true;
+  }
+  if (!impl_->scheduler) return;
+  impl_->RunOnEngine<bool>([&] {
+    impl_->scheduler->CancelWaiting();
+    return true;
+  });
+  const auto deadline = Scheduler::Clock::now() + std::chrono::milliseconds(timeout_ms);
+  while (Scheduler::Clock::now() < deadline) {
+    const bool idle = impl_->RunOnEngine<bool>([&] { return impl_->scheduler->idle(); });
+    if (idle) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  impl_->RunOnEngine<bool>([&] {
+    impl_->scheduler->CancelAll();
+    return true;
+  });
+}
+
+}  // namespace hearth

@@ -1,0 +1,333 @@
+#include "runtime/engine/scheduler.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace hearth {
+namespace {
+
+double MillisecondsBetween(Scheduler::Clock::time_point from, Scheduler::Clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+int BlocksFor(int num_tokens) { return (num_tokens + kKvBlockTokens - 1) / kKvBlockTokens; }
+
+}  // namespace
+
+struct Scheduler::Sequence {
+  Sequence(RequestId request_id, GenerateRequest generate, EventSink event_sink, const Tokenizer& tokenizer, int vocab_size)
+      : id(request_id),
+        request(std::move(generate)),
+        sink(std::move(event_sink)),
+        tokens(request.prompt),
+        num_prompt(static_cast<int>(request.prompt.size())),
+        sampler(request.sampling, vocab_size, request.prompt),
+        output(tokenizer, request.stop) {}
+
+  RequestId id;
+  GenerateRequest request;
+  EventSink sink;
+  std::vector<TokenId> tokens;   // prompt and answer
+  int num_prompt;
+  int num_computed = 0;          // tokens whose K and V are in the cache
+  int num_published = 0;         // full blocks offered for sharing
+  std::vector<BlockId> blocks;
+  Sampler sampler;
+  OutputStream output;
+  std::vector<GeneratedToken> prompt_tokens;  // with prompt_logprobs: sent in the first event
+  GenerateStats stats;
+  bool admitted_before = false;  // false until first admitted: statistics count once
+  bool finished = false;
+  Clock::time_point submitted, admitted, first_token;
+
+  int num_answer() const { return static_cast<int>(tokens.size()) - num_prompt; }
+  bool decoding() const { return num_computed + 1 == static_cast<int>(tokens.size()) && num_answer() > 0; }
+  bool wants_prompt_logprobs() const { return request.prompt_logprobs >= 0 && num_answer() == 0; }
+};
+
+Scheduler::Scheduler(Decoder& decoder, KvCacheStorage& kv, const Tokenizer& tokenizer, const SchedulerOptions& options)
+    : decoder_(decoder), kv_(kv), tokenizer_(tokenizer), options_(options), pool_(kv.num_blocks()) {}
+
+Scheduler::~Scheduler() = default;
+
+void Scheduler::Add(RequestId id, GenerateRequest request, EventSink sink, Clock::time_point submitted) {
+  auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(sink), tokenizer_,
+                                             decoder_.hparams().vocab_size);
+  sequence->submitted = submitted;
+  sequence->stats.prompt_tokens = sequence->num_prompt;
+  waiting_.push_back(std::move(sequence));
+}
+
+void Scheduler::Cancel(RequestId id) {
+  for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
+    if ((*it)->id != id) continue;
+    Finish(**it, FinishReason::kCancelled, {});
+    waiting_.erase(it);
+    return;
+  }
+  for (auto& sequence : running_) {
+    if (sequence->id == id) Finish(*sequence, FinishReason::kCancelled, {});
+  }
+  RemoveFinished();
+}
+
+void Scheduler::CancelWaiting() {
+  for (auto& sequence : waiting_) Finish(*sequence, FinishReason::kCancelled, {});
+  waiting_.clear();
+}
+
+void Scheduler::CancelAll() {
+  CancelWaiting();
+  for (auto& sequence : running_) Finish(*sequence, FinishReason::kCancelled, {});
+  RemoveFinished();
+}
+
+Scheduler::Load Scheduler::load() const {
+  return {static_cast<int>(running_.size()), static_cast<int>(waiting_.size()),
+          static_cast<double>(pool_.num_owned()) / pool_.num_blocks(), prefix_queries_, prefix_hits_, preemptions_, steps_};
+}
+
+// Waiting sequences enter while there is room for what they have to compute; the shared prefix they find is theirs at once.
+void Scheduler::Admit() {
+  while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.max_sequences) {
+    Sequence& sequence = *waiting_.front();
+    const auto num_tokens = static_cast<int>(sequence.tokens.size());
+    // At least one token is always computed: its logits are wanted. Prompt log-probabilities need all of them.
+    const int most = sequence.wants_prompt_logprobs() ? 0 : (num_tokens - 1) / kKvBlockTokens;
+    sequence.blocks = pool_.Match(sequence.tokens, most);
+    const int missing = BlocksFor(num_tokens + 1) - static_cast<int>(sequence.blocks.size());
+    if (missing > pool_.num_available() && !running_.empty()) {
+      ReleaseBlocks(sequence);
+      return;
+    }
+    sequence.num_computed = static_cast<int>(sequence.blocks.size()) * kKvBlockTokens;
+    sequence.num_published = static_cast<int>(sequence.blocks.size());
+    if (!sequence.admitted_before) {
+      sequence.admitted_before = true;
+      sequence.admitted = Clock::now();
+      sequence.stats.queue_ms = MillisecondsBetween(sequence.submitted, sequence.admitted);
+      sequence.stats.cached_tokens = sequence.num_computed;
+      prefix_queries_ += num_tokens;
+      prefix_hits_ += sequence.num_computed;
+    }
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+// Blocks for the first num_positions tokens; takes them from the youngest sequence if it must. False: `sequence` itself was it.
+bool Scheduler::EnsureBlocks(Sequence& sequence, int num_positions, std::vector<Chunk>& planned) {
+  while (static_cast<int>(sequence.blocks.size()) < BlocksFor(num_positions)) {
+    if (const std::optional<BlockId> block = pool_.Allocate()) {
+      sequence.blocks.push_back(*block);
+      continue;
+    }
+    Sequence& youngest = *running_.back();
+    std::erase_if(planned, [&](const Chunk& chunk) { return chunk.sequence == &youngest; });
+    Preempt(youngest);
+    if (&youngest == &sequence) return false;
+  }
+  return true;
+}
+
+// The youngest running sequence goes back to the head of the queue; its tokens stay, its K and V are computed again.
+void Scheduler::Preempt(Sequence& sequence) {
+  HEARTH_CHECK(running_.back().get() == &sequence);
+  ++preemptions_;
+  ReleaseBlocks(sequence);
+  sequence.num_computed = 0;
+  sequence.num_published = 0;
+  sequence.prompt_tokens.clear();
+  waiting_.push_front(std::move(running_.back()));
+  running_.pop_back();
+}
+
+std::vector<Scheduler::Chunk> Scheduler::PlanStep() {
+  std::vector<Chunk> chunks;
+  int budget = options_.max_batch_tokens;
+  for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
+    Sequence& sequence = *running_[i];
+    if (!sequence.decoding() || !EnsureBlocks(sequence, static_cast<int>(sequence.tokens.size()), chunks)) continue;
+    chunks.push_back({&sequence, 1, 1});
+    --budget;
+  }
+  if (!chunks.empty()) budget = std::min(budget, options_.max_prefill_beside_decode);
+  for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
+    Sequence& sequence = *running_[i];
+    const auto known = static_cast<int>(sequence.tokens.size());
+    if (sequence.decoding()) continue;
+    const int size = std::min(budget, known - sequence.num_computed);
+    if (!EnsureBlocks(sequence, sequence.num_computed + size, chunks)) continue;
+    const bool complete = sequence.num_computed + size == known;
+    chunks.push_back({&sequence, size, sequence.wants_prompt_logprobs() ? size : (complete ? 1 : 0)});
+    budget -= size;
+  }
+  return chunks;
+}
+
+void Scheduler::Step() {
+  Admit();
+  const std::vector<Chunk> chunks = PlanStep();
+  HEARTH_CHECK(!chunks.empty());
+  ++steps_;
+  RunChunks(chunks);
+  RemoveFinished();
+}
+
+void Scheduler::RunChunks(const std::vector<Chunk>& chunks) {
+  std::vector<SequenceSlice> slices;
+  for (const Chunk& chunk : chunks) {
+    const Sequence& sequence = *chunk.sequence;
+    slices.push_back({std::span(sequence.tokens).subspan(sequence.num_computed, chunk.num_tokens), sequence.num_computed,
+                      sequence.blocks, chunk.num_outputs});
+  }
+  decoder_.Forward(slices, kv_);
+
+  // Outputs stand in order of slices; logits are computed a few rows at a time.
+  struct Wanted {
+    Sequence* sequence;
+    int position;  // of the token that the hidden state belongs to
+  };
+  std::vector<Wanted> wanted;
+  for (const Chunk& chunk : chunks) {
+    Sequence& sequence = *chunk.sequence;
+    const int end = sequence.num_computed + chunk.num_tokens;
+    for (int position = end - chunk.num_outputs; position < end; ++position) wanted.push_back({&sequence, position});
+  }
+  for (const Chunk& chunk : chunks) AfterPass(chunk);
+  const int rows = std::max(1, options_.max_sequences);
+  for (int first = 0; first < static_cast<int>(wanted.size()); first += rows) {
+    const int count = std::min(rows, static_cast<int>(wanted.size()) - first);
+    const float* logits = decoder_.Logits(first, count);
+    for (int i = 0; i < count; ++i, logits += decoder_.logits_stride()) {
+      auto [sequence, position] = wanted[first + i];
+      if (position + 1 < sequence->num_prompt) {
+        TakePromptLogprob(*sequence, position, logits);
+      } else {
+        TakeToken(*sequence, logits);
+      }
+    }
+  }
+}
+
+// Counts what the pass computed and offers full blocks to others.
+void Scheduler::AfterPass(const Chunk& chunk) {
+  Sequence& sequence = *chunk.sequence;
+  sequence.num_computed += chunk.num_tokens;
+  while ((sequence.num_published + 1) * kKvBlockTokens <= sequence.num_computed) {
+    const int index = sequence.num_published++;
+    pool_.Publish(sequence.blocks[index], index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
+                  std::span(sequence.tokens).subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
+  }
+}
+
+void Scheduler::TakePromptLogprob(Sequence& sequence, int position, const float* logits) {
+  SamplingOptions plain;
+  plain.temperature = 0;
+  plain.num_top_logprobs = sequence.request.prompt_logprobs;
+  const int vocab_size = decoder_.hparams().vocab_size;
+  Sampler sampler(plain, vocab_size, {});
+  SampledToken token = sampler.Sample({logits, static_cast<size_t>(vocab_size)}, position + 1);
+  token.id = sequence.tokens[position + 1];
+  token.logprob = static_cast<float>(LogProbability({logits, static_cast<size_t>(vocab_size)}, token.id));
+  GeneratedToken generated;
+  generated.bytes = tokenizer_.TokenBytes(token.id, true);
+  generated.sampled = std::move(token);
+  sequence.prompt_tokens.push_back(std::move(generated));
+}
+
+void Scheduler::TakeToken(Sequence& sequence, const float* logits) {
+  const auto vocab_size = static_cast<size_t>(decoder_.hparams().vocab_size);
+  GenerateEvent event;
+  const Clock::time_point now = Clock::now();
+  if (sequence.num_answer() == 0) {
+    sequence.first_token = now;
+    sequence.stats.prefill_ms = MillisecondsBetween(sequence.admitted, now);
+    sequence.stats.time_to_first_token_ms = MillisecondsBetween(sequence.submitted, now);
+    event.prompt_tokens = std::move(sequence.prompt_tokens);
+  }
+  if (sequence.request.max_tokens == 0) return Finish(sequence, FinishReason::kLength, std::move(event));
+
+  SampledToken token = sequence.sampler.Sample({logits, vocab_size}, static_cast<int64_t>(sequence.tokens.size()));
+  const TokenId id = token.id;
+  sequence.sampler.Accept(id);
+  sequence.tokens.push_back(id);
+  sequence.stats.completion_tokens = sequence.num_answer();
+  sequence.stats.decode_ms = MillisecondsBetween(sequence.first_token, now);
+  if (!sequence.request.ignore_end_of_turn && tokenizer_.IsEndOfGeneration(id)) {
+    return Finish(sequence, FinishReason::kStop, std::move(event));
+  }
+  if (sequence.output.Push(std::move(token), &event)) return Finish(sequence, FinishReason::kStop, std::move(event));
+  const bool limit = sequence.request.max_tokens >= 0 && sequence.num_answer() >= sequence.request.max_tokens;
+  if (limit || static_cast<int>(sequence.tokens.size()) >= options_.context_length) {
+    return Finish(sequence, FinishReason::kLength, std::move(event));
+  }
+  if (event.text.empty() && event.tokens.empty() && event.prompt_tokens.empty()) return;
+  event.stats = sequence.stats;
+  sequence.sink(std::move(event));
+}
+
+void Scheduler::Finish(Sequence& sequence, FinishReason reason, GenerateEvent event) {
+  if (sequence.finished) return;
+  sequence.finished = true;
+  if (event.stop_matched.empty()) sequence.output.Finish(&event);
+  if (!event.stop_matched.empty()) reason = FinishReason::kStop;
+  event.finished = true;
+  event.finish_reason = reason;
+  event.stats = sequence.stats;
+  ReleaseBlocks(sequence);
+  sequence.sink(std::move(event));
+}
+
+void Scheduler::ReleaseBlocks(Sequence& sequence) {
+  for (auto it = sequence.blocks.rbegin(); it != sequence.blocks.rend(); ++it) pool_.Release(*it);
+  sequence.blocks.clear();
+}
+
+void Scheduler::RemoveFinished() {
+  std::erase_if(running_, [](const auto& sequence) { return sequence->finished; });
+}
+
+Result<std::vector<float>> Scheduler::Score(std::span<const TokenId> tokens, int first) {
+  std::vector<BlockId> blocks;
+  const auto release = [&] {
+    for (auto it = blocks.rbegin(); it != blocks.rend(); ++it) pool_.Release(*it);
+  };
+  while (static_cast<int>(blocks.size()) < BlocksFor(static_cast<int>(tokens.size()))) {
+    const std::optional<BlockId> block = pool_.Allocate();
+    if (!block) {
+      release();
+      return MakeError(ErrorCode::kResourceExhausted, "no KV blocks left to score " + std::to_string(tokens.size()) + " tokens");
+    }
+    blocks.push_back(*block);
+  }
+  std::vector<float> scores;
+  const auto vocab_size = static_cast<size_t>(decoder_.hparams().vocab_size);
+  const auto last = static_cast<int>(tokens.size()) - 1;  // the last token predicts nothing that is asked for
+  for (int start = 0; start < last; start += options_.max_batch_tokens) {
+    const int size = std::min(options_.max_batch_tokens, last - start);
+    const int num_outputs = std::clamp(start + size - (first - 1), 0, size);
+    const SequenceSlice slice{tokens.subspan(start, size), start, blocks, num_outputs};
+    decoder_.Forward({&slice, 1}, kv_);
+    for (int row = 0; row < num_outputs; row += options_.max_sequences) {
+      const int count = std::min(options_.max_sequences, num_outputs - row);
+      const float* logits = decoder_.Logits(row, count);
+      for (int i = 0; i < count; ++i, logits += decoder_.logits_stride()) {
+        const int position = start + size - num_outputs + row + i;
+        scores.push_back(static_cast<float>(LogProbability({logits, vocab_size}, tokens[position + 1])));
+      }
+    }
+  }
+  release();
+  return scores;
+}
+
+double LogProbability(std::span<const float> logits, TokenId id) {
+  const float maximum = *std::ranges::max_element(logits);
+  const double sum = Kernels().sum_exp(logits.data(), static_cast<int>(logits.size()), maximum);
+  return static_cast<double>(logits[id]) - maximum - std::log(sum);
+}
+
+}  // namespace hearth

@@ -1,0 +1,89 @@
+#pragma once
+// Continuous batching: decides what each pass computes, runs it, samples, and streams. Decoding sequences go first, what is left of
+// the pass is filled with prompt chunks, oldest first, so that a long prompt delays the others by one chunk at most. When the
+// KV blocks run out, the youngest sequence gives its blocks back and is computed again later.
+// Threads: owned and called by the engine's thread only.
+
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/engine/output_stream.h"
+#include "runtime/engine/request.h"
+#include "runtime/kv_cache/block_pool.h"
+#include "runtime/kv_cache/kv_storage.h"
+#include "runtime/model/decoder.h"
+#include "runtime/sampling/sampler.h"
+
+namespace hearth {
+
+struct SchedulerOptions {
+  int context_length = 0;
+  int max_sequences = 16;
+  int max_batch_tokens = 512;
+  int max_prefill_beside_decode = 256;  // tokens of prompt chunks in a pass that also decodes
+};
+
+class Scheduler {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  Scheduler(Decoder& decoder, KvCacheStorage& kv, const Tokenizer& tokenizer, const SchedulerOptions& options);
+  ~Scheduler();
+
+  // Requires a request that Engine::Submit found sound.
+  void Add(RequestId id, GenerateRequest request, EventSink sink, Clock::time_point submitted);
+  void Cancel(RequestId id);
+  void CancelWaiting();
+  void CancelAll();
+
+  bool idle() const { return waiting_.empty() && running_.empty(); }
+  // One pass. Requires !idle().
+  void Step();
+
+  // Log-probabilities of tokens[first..] given all before each; uses free blocks.
+  Result<std::vector<float>> Score(std::span<const TokenId> tokens, int first);
+
+  struct Load {
+    int running = 0, waiting = 0;
+    double kv_usage = 0;
+    int64_t prefix_queries = 0, prefix_hits = 0, preemptions = 0, steps = 0;
+  };
+  Load load() const;
+
+ private:
+  struct Sequence;
+  struct Chunk {
+    Sequence* sequence;
+    int num_tokens;
+    int num_outputs;
+  };
+
+  void Admit();
+  std::vector<Chunk> PlanStep();
+  bool EnsureBlocks(Sequence& sequence, int num_positions, std::vector<Chunk>& planned);
+  void Preempt(Sequence& sequence);
+  void RunChunks(const std::vector<Chunk>& chunks);
+  void AfterPass(const Chunk& chunk);
+  void TakePromptLogprob(Sequence& sequence, int position, const float* logits);
+  void TakeToken(Sequence& sequence, const float* logits);
+  void Finish(Sequence& sequence, FinishReason reason, GenerateEvent event);
+  void ReleaseBlocks(Sequence& sequence);
+  void RemoveFinished();
+
+  Decoder& decoder_;
+  KvCacheStorage& kv_;
+  const Tokenizer& tokenizer_;
+  SchedulerOptions options_;
+  BlockPool pool_;
+  std::deque<std::unique_ptr<Sequence>> waiting_;
+  std::vector<std::unique_ptr<Sequence>> running_;  // oldest first
+  int64_t prefix_queries_ = 0, prefix_hits_ = 0, preemptions_ = 0, steps_ = 0;
+};
+
+// Natural log of the softmax of logits[id], in double.
+double LogProbability(std::span<const float> logits, TokenId id);
+
+}  // namespace hearth

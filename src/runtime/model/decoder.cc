@@ -1,0 +1,263 @@
+// The forward pass. One parallel region; a barrier ends each stage.
+
+#include "runtime/model/decoder.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/check.h"
+#include "runtime/quant/quant.h"
+
+namespace hearth {
+
+// What one Forward call works on, shared by all workers.
+class Decoder::Pass {
+ public:
+  Pass(Decoder& decoder, std::span<const SequenceSlice> slices, KvCacheStorage& kv)
+      : d_(decoder), h_(decoder.spec_.hparams), slices_(slices), kv_(kv) {
+    const int group = h_.num_heads / h_.num_kv_heads;
+    const int tokens_per_task = std::max(1, kMaxTileQueries / group);
+    for (size_t s = 0; s < slices.size(); ++s) {
+      const auto size = static_cast<int>(slices[s].tokens.size());
+      for (int i = 0; i < size; ++i) {
+        token_slice_.push_back(static_cast<int>(s));
+        if (i >= size - slices[s].num_outputs) output_rows_.push_back(static_cast<int>(token_slice_.size()) - 1);
+      }
+      const int first_row = static_cast<int>(token_slice_.size()) - size;
+      for (int i = 0; i < size; i += tokens_per_task) {
+        tasks_.push_back({static_cast<int>(s), first_row + i, std::min(tokens_per_task, size - i), slices[s].start + i});
+      }
+      slice_first_row_.push_back(first_row);
+    }
+    num_tokens_ = static_cast<int>(token_slice_.size());
+    HEARTH_CHECK(num_tokens_ > 0 && num_tokens_ <= d_.options_.max_batch_tokens);
+    d_.normed_.Shape(num_tokens_, h_.hidden_size);
+    d_.attended_.Shape(num_tokens_, h_.num_heads * h_.head_dim);
+    d_.ffn_.Shape(num_tokens_, h_.ffn_size);
+    d_.num_outputs_ = static_cast<int>(output_rows_.size());
+  }
+
+  void Run(Worker& worker) {
+    ForTokens(worker, [&](int row) { Embed(row); });
+    for (int i = 0; i < h_.num_layers; ++i) RunLayer(worker, i);
+    worker.ForEach(static_cast<int64_t>(output_rows_.size()), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        Kernels().rms_norm(Hidden(output_rows_[i]), d_.output_norm_.data(), h_.norm_eps, h_.hidden_size,
+                           &d_.outputs_[i * h_.hidden_size]);
+      }
+    });
+  }
+
+ private:
+  void RunLayer(Worker& worker, int index) {
+    const Layer& layer = d_.layers_[index];
+    const int q_size = h_.num_heads * h_.head_dim, kv_size = h_.num_kv_heads * h_.head_dim;
+
+    ForTokens(worker, [&](int row) { Norm(row, layer.attention_norm); });
+    const MatmulJob qkv[] = {{&layer.query, d_.query_out_.data(), static_cast<size_t>(q_size)},
+                             {&layer.key, d_.key_out_.data(), static_cast<size_t>(kv_size)},
+                             {&layer.value, d_.value_out_.data(), static_cast<size_t>(kv_size)}};
+    RunMatmuls(worker, qkv, d_.normed_, *d_.scratch_);
+    worker.Barrier();
+    ForTokens(worker, [&](int row) { PrepareHeads(row, index, layer); });
+    worker.ForEach(static_cast<int64_t>(tasks_.size()) * h_.num_kv_heads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        Attend(tasks_[i / h_.num_kv_heads], static_cast<int>(i % h_.num_kv_heads), index);
+      }
+    });
+    worker.Barrier();
+    ForTokens(worker, [&](int row) { d_.attended_.Quantize(row); });
+    const MatmulJob output[] = {{&layer.output, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
+    RunMatmuls(worker, output, d_.attended_, *d_.scratch_);
+    worker.Barrier();
+    ForTokens(worker, [&](int row) {
+      AddResidual(row, layer.output_bias, layer.post_attention_norm);
+      Norm(row, layer.ffn_norm);
+    });
+    const MatmulJob gate_up[] = {{&layer.gate, d_.gate_out_.data(), static_cast<size_t>(h_.ffn_size)},
+                                 {&layer.up, d_.up_out_.data(), static_cast<size_t>(h_.ffn_size)}};
+    RunMatmuls(worker, gate_up, d_.normed_, *d_.scratch_);
+    worker.Barrier();
+    Activate(worker);
+    const MatmulJob down[] = {{&layer.down, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
+    RunMatmuls(worker, down, d_.ffn_, *d_.scratch_);
+    worker.Barrier();
+    ForTokens(worker, [&](int row) { AddResidual(row, {}, layer.post_ffn_norm); });
+  }
+
+  // body(row) for every token of the batch, then a barrier.
+  template <typename Body>
+  void ForTokens(Worker& worker, Body&& body) {
+    const int64_t chunk = std::max<int64_t>(1, num_tokens_ / (8 * worker.count()));
+    worker.ForEach(num_tokens_, chunk, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) body(static_cast<int>(row));
+    });
+    worker.Barrier();
+  }
+
+  float* Hidden(int row) { return &d_.hidden_[static_cast<size_t>(row) * h_.hidden_size]; }
+  int Position(int row) const {
+    const int slice = token_slice_[row];
+    return slices_[slice].start + row - slice_first_row_[slice];
+  }
+
+  void Embed(int row) {
+    const SequenceSlice& slice = slices_[token_slice_[row]];
+    const TokenId token = slice.tokens[row - slice_first_row_[token_slice_[row]]];
+    const size_t row_bytes = d_.embedding_->row_bytes();
+    const std::span<float> hidden(Hidden(row), h_.hidden_size);
+    DequantizeRow(d_.embedding_->type, d_.embedding_->data.subspan(token * row_bytes, row_bytes), hidden);
+    if (d_.spec_.embedding_scale != 1) {
+      for (float& value : hidden) value *= d_.spec_.embedding_scale;
+    }
+    FillRope(row, d_.inverse_frequencies_, d_.rope_);
+    if (!d_.local_rope_.empty()) FillRope(row, d_.local_inverse_frequencies_, d_.local_rope_);
+  }
+
+  // cos then sin of every frequency at the token's position.
+  void FillRope(int row, const std::vector<float>& frequencies, std::vector<float>& table) {
+    float* cos_sin = &table[static_cast<size_t>(row) * h_.rope_dim];
+    const auto position = static_cast<float>(Position(row));
+    for (size_t i = 0; i < frequencies.size(); ++i) {
+      const float angle = position * frequencies[i];
+      cos_sin[i] = std::cos(angle);
+      cos_sin[frequencies.size() + i] = std::sin(angle);
+    }
+  }
+
+  void Norm(int row, const std::vector<float>& weight) {
+    Kernels().rms_norm(Hidden(row), weight.data(), h_.norm_eps, h_.hidden_size, d_.normed_.row(row));
+    d_.normed_.Quantize(row);
+  }
+
+  void AddResidual(int row, const std::vector<float>& bias, const std::vector<float>& post_norm) {
+    float* projected = &d_.projected_[static_cast<size_t>(row) * h_.hidden_size];
+    if (!bias.empty()) Kernels().add(projected, bias.data(), h_.hidden_size);
+    if (!post_norm.empty()) Kernels().rms_norm(projected, post_norm.data(), h_.norm_eps, h_.hidden_size, projected);
+    Kernels().add(Hidden(row), projected, h_.hidden_size);
+  }
+
+  // Bias, head norm and RoPE of one token's queries and keys; K and V go to the cache, queries are scaled for attention.
+  void PrepareHeads(int row, int layer_index, const Layer& layer) {
+    const KernelTable& kernels = Kernels();
+    const int q_size = h_.num_heads * h_.head_dim, kv_size = h_.num_kv_heads * h_.head_dim;
+    float* query = &d_.query_out_[static_cast<size_t>(row) * q_size];
+    float* key = &d_.key_out_[static_cast<size_t>(row) * kv_size];
+    float* value = &d_.value_out_[static_cast<size_t>(row) * kv_size];
+    if (!layer.query_bias.empty()) kernels.add(query, layer.query_bias.data(), q_size);
+    if (!layer.key_bias.empty()) kernels.add(key, layer.key_bias.data(), kv_size);
+    if (!layer.value_bias.empty()) kernels.add(value, layer.value_bias.data(), kv_size);
+    const std::vector<float>& table = d_.spec_.is_local(layer_index) ? d_.local_rope_ : d_.rope_;
+    const float* cos_sin = &table[static_cast<size_t>(row) * h_.rope_dim];
+    const float scale = d_.spec_.attention_scale > 0 ? d_.spec_.attention_scale
+                                                     : 1.0f / std::sqrt(static_cast<float>(h_.head_dim));
+    for (int head = 0; head < h_.num_heads; ++head) {
+      float* q = query + head * h_.head_dim;
+      if (d_.spec_.qk_norm) kernels.rms_norm(q, layer.query_norm.data(), h_.norm_eps, h_.head_dim, q);
+      kernels.rope(q, cos_sin, h_.rope_dim, d_.spec_.rope_interleaved);
+      for (int i = 0; i < h_.head_dim; ++i) q[i] *= scale;
+    }
+    const int position = Position(row);
+    const int block = slices_[token_slice_[row]].blocks[position / kKvBlockTokens];
+    for (int head = 0; head < h_.num_kv_heads; ++head) {
+      float* k = key + head * h_.head_dim;
+      if (d_.spec_.qk_norm) kernels.rms_norm(k, layer.key_norm.data(), h_.norm_eps, h_.head_dim, k);
+      kernels.rope(k, cos_sin, h_.rope_dim, d_.spec_.rope_interleaved);
+      kernels.store_kv(kv_.shape().storage, k, value + head * h_.head_dim, h_.head_dim, position % kKvBlockTokens,
+                       kv_.keys(layer_index, block, head), kv_.values(layer_index, block, head));
+    }
+  }
+
+  // The queries of some tokens that share one KV head.
+  void Attend(const AttentionTask& task, int kv_head, int layer_index) {
+    const int group = h_.num_heads / h_.num_kv_heads;
+    const std::span<const int> table = slices_[task.slice].blocks;
+    const int num_blocks = (task.start + task.num_tokens - 1) / kKvBlockTokens + 1;
+    thread_local std::vector<const std::byte*> k_blocks, v_blocks;
+    k_blocks.resize(num_blocks);
+    v_blocks.resize(num_blocks);
+    for (int b = 0; b < num_blocks; ++b) {
+      k_blocks[b] = kv_.keys(layer_index, table[b], kv_head);
+      v_blocks[b] = kv_.values(layer_index, table[b], kv_head);
+    }
+    const int window = d_.spec_.is_local(layer_index) ? h_.sliding_window : 0;
+    // More heads than a tile holds are taken in turn.
+    for (int first_head = 0; first_head < group; first_head += kMaxTileQueries) {
+      const int heads = std::min(group - first_head, kMaxTileQueries);
+      std::array<const float*, kMaxTileQueries> queries;
+      std::array<float*, kMaxTileQueries> out;
+      std::array<int, kMaxTileQueries> first, end;
+      int num_queries = 0;
+      for (int i = 0; i < task.num_tokens; ++i) {
+        const int position = task.start + i;
+        for (int head = 0; head < heads; ++head, ++num_queries) {
+          const int offset = (kv_head * group + first_head + head) * h_.head_dim;
+          queries[num_queries] = &d_.query_out_[static_cast<size_t>(task.first_row + i) * h_.num_heads * h_.head_dim + offset];
+          out[num_queries] = d_.attended_.row(task.first_row + i) + offset;
+          first[num_queries] = window > 0 ? std::max(0, position - window + 1) : 0;
+          end[num_queries] = position + 1;
+        }
+      }
+      Kernels().attention({kv_.shape().storage, h_.head_dim, num_queries, queries.data(), first.data(), end.data(),
+                           k_blocks.data(), v_blocks.data(), 0.0f, out.data()});
+    }
+  }
+
+  // Gate and up to the FFN's inner activations. Few tokens are split among the workers too.
+  void Activate(Worker& worker) {
+    const int parts = num_tokens_ >= 4 * worker.count() ? 1 : worker.count();
+    const int part_size = (h_.ffn_size / 32 + parts - 1) / parts * 32;
+    worker.ForEach(static_cast<int64_t>(num_tokens_) * parts, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t item = begin; item < end; ++item) {
+        const auto row = static_cast<int>(item / parts);
+        const int first = static_cast<int>(item % parts) * part_size;
+        const int size = std::min(part_size, h_.ffn_size - first);
+        if (size <= 0) continue;
+        const size_t offset = static_cast<size_t>(row) * h_.ffn_size + first;
+        const auto activate = d_.spec_.activation == FfnActivation::kSilu ? Kernels().silu_mul : Kernels().gelu_mul;
+        activate(&d_.gate_out_[offset], &d_.up_out_[offset], size, d_.ffn_.row(row) + first);
+        d_.ffn_.Quantize(row, first, size);
+      }
+    });
+    worker.Barrier();
+  }
+
+  Decoder& d_;
+  const HParams& h_;
+  std::span<const SequenceSlice> slices_;
+  KvCacheStorage& kv_;
+  int num_tokens_ = 0;
+  std::vector<int> token_slice_;      // [num_tokens]
+  std::vector<int> slice_first_row_;  // [num_slices]
+  std::vector<int> output_rows_;
+  std::vector<AttentionTask> tasks_;
+};
+
+void Decoder::Forward(std::span<const SequenceSlice> slices, KvCacheStorage& kv) {
+  Pass pass(*this, slices, kv);
+  pool_->Run([&](Worker& worker) { pass.Run(worker); });
+}
+
+std::span<const float> Decoder::output(int index) const {
+  return {&outputs_[static_cast<size_t>(index) * spec_.hparams.hidden_size], static_cast<size_t>(spec_.hparams.hidden_size)};
+}
+
+const float* Decoder::Logits(int first, int count) {
+  HEARTH_CHECK(first >= 0 && count >= 1 && count <= options_.max_logits && first + count <= num_outputs_);
+  head_in_.Shape(count, spec_.hparams.hidden_size);
+  const MatmulJob jobs[] = {{&head_, logits_.data(), logits_stride()}};
+  pool_->Run([&](Worker& worker) {
+    worker.ForEach(count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        std::ranges::copy(output(first + static_cast<int>(i)), head_in_.row(static_cast<int>(i)));
+        head_in_.Quantize(static_cast<int>(i));
+      }
+    });
+    worker.Barrier();
+    RunMatmuls(worker, jobs, head_in_, *scratch_);
+  });
+  return logits_.data();
+}
+
+}  // namespace hearth
