@@ -1,7 +1,7 @@
 #pragma once
-// Reads GGUF v2/v3 model files: metadata and tensor views over a memory map. The only code that parses model files.
-// A file is hostile until proven otherwise: every size, offset, count, type and string is checked before use.
-// Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+// Reads GGUF v2/v3 model files: metadata and tensor views over a memory map. The only code that
+// parses model files. A file is hostile until proven otherwise: every size, offset, count, type and
+// string is checked before use. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 // Threads: immutable after Open.
 
 #include <cstddef>
@@ -21,11 +21,26 @@
 namespace hearth {
 
 enum class GgufValueType : uint32_t {
-  kUint8 = 0, kInt8 = 1, kUint16 = 2, kInt16 = 3, kUint32 = 4, kInt32 = 5, kFloat32 = 6,
-  kBool = 7, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11, kFloat64 = 12,
+  kUint8 = 0,
+  kInt8 = 1,
+  kUint16 = 2,
+  kInt16 = 3,
+  kUint32 = 4,
+  kInt32 = 5,
+  kFloat32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kUint64 = 10,
+  kInt64 = 11,
+  kFloat64 = 12,
 };
 
-// An array keeps its elements widened: integers and bools as int64_t (uint64_t above 2^63 is refused), floats as double.
+// "UINT32", for messages.
+std::string_view GgufValueTypeName(GgufValueType type);
+
+// An array keeps its elements widened: integers and bools as int64_t (uint64_t above 2^63 is
+// refused), floats as double.
 struct GgufArray {
   GgufValueType element_type = GgufValueType::kUint8;
   std::variant<std::vector<int64_t>, std::vector<double>, std::vector<std::string>> values;
@@ -52,9 +67,11 @@ struct GgufTensor {
 
 class GgufFile {
  public:
-  // Errors: kNotFound, kIo, kCorrupt (each message names the key or tensor and the value), kUnsupported (types we lack,
-  // split files, big-endian files, versions other than 2 and 3).
+  // Errors: kNotFound, kIo, kCorrupt (each message names the key or tensor and the value),
+  // kUnsupported (types we lack, split files, big-endian files, versions other than 2 and 3).
   static Result<GgufFile> Open(const std::string& path);
+  // The same for a file that is mapped already.
+  static Result<GgufFile> Parse(MappedFile file);
 
   uint32_t version() const { return version_; }
   const std::string& path() const { return file_.path(); }
@@ -65,19 +82,27 @@ class GgufFile {
   const GgufTensor* FindTensor(std::string_view name) const;  // null when absent
   bool Has(std::string_view key) const;
 
-  // Typed access. A missing key is kNotFound, a value of another type or out of range is kCorrupt; both name the key.
-  Result<int64_t> GetInt(std::string_view key) const;         // any integer type
-  Result<double> GetFloat(std::string_view key) const;        // any float or integer type
+  // Typed access. A missing key is kNotFound, a value of another type or out of range is kCorrupt;
+  // both name the key.
+  Result<int64_t> GetInt(std::string_view key) const;   // any integer type
+  Result<double> GetFloat(std::string_view key) const;  // any float or integer type
   Result<bool> GetBool(std::string_view key) const;
   Result<std::string> GetString(std::string_view key) const;
   Result<const GgufArray*> GetArray(std::string_view key) const;
   Result<const std::vector<std::string>*> GetStringArray(std::string_view key) const;
+  Result<const std::vector<int64_t>*> GetIntArray(std::string_view key) const;
+  Result<const std::vector<double>*> GetFloatArray(std::string_view key) const;
   // The same with a default for a missing key; a value of the wrong type is still an error.
   Result<int64_t> GetIntOr(std::string_view key, int64_t fallback) const;
   Result<double> GetFloatOr(std::string_view key, double fallback) const;
   Result<bool> GetBoolOr(std::string_view key, bool fallback) const;
 
  private:
+  Result<const GgufValue*> Get(std::string_view key) const;
+  Error WrongType(std::string_view key, const GgufValue& value, std::string_view wanted) const;
+  template <typename T>
+  Result<const std::vector<T>*> GetArrayOf(std::string_view key, std::string_view wanted) const;
+
   MappedFile file_;
   uint32_t version_ = 0;
   std::map<std::string, GgufValue, std::less<>> metadata_;
