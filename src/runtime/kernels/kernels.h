@@ -124,6 +124,9 @@ struct KernelTable {
   float (*dot)(const float* x, const float* y, int n) noexcept;
   // sum of e^(x[i] - maximum), 256 terms at a time in float, those sums in double
   double (*sum_exp)(const float* x, int n, float maximum) noexcept;
+  // For measuring only: `rounds` rounds of independent int8 dot products that never leave the registers, the most this
+  // instruction set does on one core. Returns the number of multiply-adds done.
+  int64_t (*int8_peak)(int64_t rounds) noexcept;
 };
 
 // The best table this CPU runs, chosen once. HEARTH_FORCE_ISA (scalar, avx2, avx512, neon) overrides it.

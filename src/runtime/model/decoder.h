@@ -73,6 +73,9 @@ class Decoder {
   const HParams& hparams() const { return spec_.hparams; }
   KvShape kv_shape(KvStorage storage) const;
   const WeightImage& image() const { return image_; }
+  // What one token costs: weights read, and multiply-adds of its products (attention left out).
+  int64_t weight_bytes() const;
+  int64_t macs_per_token() const;
 
   // Runs the slices (at most max_batch_tokens tokens, each slice another sequence or a later part of one), writing their K and V.
   // Afterwards output(i) is the normed hidden state of the i-th wanted token, in order of slices.
@@ -101,6 +104,8 @@ class Decoder {
       : file_(&file), pool_(&pool), spec_(std::move(spec)), options_(options) {}
   Status LoadWeights();
   void Reserve();
+  template <typename Visit>
+  void ForEachMatrix(Visit visit) const;
 
   const GgufFile* file_;
   ThreadPool* pool_;

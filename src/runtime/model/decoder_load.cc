@@ -112,6 +112,28 @@ void Decoder::Reserve() {
   scratch_ = std::make_unique<MatmulScratch>(pool_->size(), std::max({h.hidden_size, q_size, h.ffn_size}));
 }
 
+template <typename Visit>
+void Decoder::ForEachMatrix(Visit visit) const {
+  for (const Layer& layer : layers_) {
+    for (const Matrix* matrix : {&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate, &layer.up, &layer.down}) {
+      visit(*matrix);
+    }
+  }
+  visit(head_);
+}
+
+int64_t Decoder::weight_bytes() const {
+  int64_t bytes = 0;
+  ForEachMatrix([&](const Matrix& m) { bytes += static_cast<int64_t>(m.strip_bytes) * m.num_strips(); });
+  return bytes;
+}
+
+int64_t Decoder::macs_per_token() const {
+  int64_t macs = 0;
+  ForEachMatrix([&](const Matrix& m) { macs += static_cast<int64_t>(m.num_rows) * m.num_columns; });
+  return macs;
+}
+
 KvShape Decoder::kv_shape(KvStorage storage) const {
   const HParams& h = spec_.hparams;
   return {h.num_layers, h.num_kv_heads, h.head_dim, storage};

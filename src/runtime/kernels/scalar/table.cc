@@ -95,11 +95,25 @@ void FillMatmul(hearth::KernelTable& table) {
   }
 }
 
+int64_t Int8Peak(int64_t rounds) noexcept {
+  int32_t sums[8] = {};
+  volatile int8_t source = 3;
+  const int8_t factor = source;
+  for (int64_t round = 0; round < rounds; ++round) {
+    for (int32_t& sum : sums) {
+      sum += factor * factor;
+      asm volatile("" : "+r"(sum));
+    }
+  }
+  return rounds * 8;
+}
+
 hearth::KernelTable MakeTable() {
   hearth::KernelTable table{};
   table.name = "scalar";
   FillFloatKernels(table);
   FillMatmul<0>(table);
+  table.int8_peak = Int8Peak;
   return table;
 }
 
