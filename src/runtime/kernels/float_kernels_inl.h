@@ -98,17 +98,26 @@ void FloatMatmul(const float* panel, int num_inputs, const float* x, size_t x_st
   }
 }
 
+// Below it 127 / maximum would overflow; such blocks are zero for all that follows.
+constexpr float kSmallestMaximum = 1e-30f;
+
 void Quantize(const float* x, int num_blocks, ActBlock* out, size_t stride) noexcept {
   for (int b = 0; b < num_blocks; ++b) {
     const V lo = Load(x + b * 32), hi = Load(x + b * 32 + 16);
     ActBlock& block = out[b * stride];
     const float amax = ReduceMax(Max(Abs(lo), Abs(hi)));
-    const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
-    const V q_lo = Round(Mul(lo, Set1(inverse))), q_hi = Round(Mul(hi, Set1(inverse)));
+    const float inverse = amax > kSmallestMaximum ? 127.0f / amax : 0.0f;
+    V q_lo = Round(Mul(lo, Set1(inverse))), q_hi = Round(Mul(hi, Set1(inverse)));
+    float sum0 = ReduceAdd(q_lo), sum1 = ReduceAdd(q_hi);  // integral and small: exact
+    float scale = amax / 127.0f;
+    if (!(sum0 + sum1 <= 32 * 127.0f)) {  // a NaN or an infinity among them, which no code can say
+      q_lo = q_hi = Set1(0.0f);
+      sum0 = sum1 = 0;
+      scale = __builtin_nanf("");
+    }
     StoreInt8(block.q, q_lo);
     StoreInt8(block.q + 16, q_hi);
-    const float sum0 = ReduceAdd(q_lo), sum1 = ReduceAdd(q_hi);  // integral and small: exact
-    block.d = amax / 127.0f;
+    block.d = scale;
     block.s = block.d * (sum0 + sum1);
     block.s0 = block.d * sum0;
     block.s1 = block.d * sum1;

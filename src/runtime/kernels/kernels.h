@@ -29,7 +29,8 @@
 namespace hearth {
 
 // 32 activations of one column, quantised: exactly one cache line.
-// q = round_to_even(x / d), d = max|x| / 127.
+// q = round_to_even(x / d), d = max|x| / 127; q = 0 where max|x| <= 1e-30. A block with a NaN or an infinity has q = 0 and d NaN, so
+// that what is computed from it is NaN too.
 struct alignas(64) ActBlock {
   int8_t q[32];
   float d;             // scale

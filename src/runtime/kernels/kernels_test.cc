@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -176,6 +177,22 @@ TEST_P(EachTable, QuantisedActivationsEqualScalarAndZeroBlocksStayZero) {
   int sum = 0;
   for (const int8_t q : out[1].q) sum += q;
   EXPECT_EQ(out[1].neg_sum, -sum);
+}
+
+TEST_P(EachTable, BlocksThatNoCodeCanSayAreNaN) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float poison : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> x(64, 1.0f);
+    x[5] = poison;
+    std::fill_n(x.begin() + 32, 32, 1e-36f);
+    ActBlock out[2];
+    GetParam()->quantize(x.data(), 2, out, 1);
+    EXPECT_TRUE(std::isnan(out[0].d) && std::isnan(out[0].s)) << poison;
+    EXPECT_EQ(out[0].neg_sum, 0);
+    for (const int8_t q : out[0].q) EXPECT_EQ(q, 0);
+    EXPECT_EQ(out[1].neg_sum, 0) << "too small for a scale";
+    EXPECT_TRUE(std::isfinite(out[1].d));
+  }
 }
 
 TEST_P(EachTable, ElementwiseKernelsEqualScalar) {
