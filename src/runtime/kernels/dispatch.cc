@@ -14,26 +14,24 @@ namespace {
 
 struct Candidate {
   const char* name;
-  const KernelTable* table;  // null: not part of this build
-  bool runs;                 // on this CPU
+  const KernelTable* table;  // null: not part of this build, or this CPU lacks it
 };
 
+// A table is asked for only where the CPU has its instructions: the function that fills it is compiled with them too.
 std::vector<Candidate> Candidates() {
-  std::vector<Candidate> candidates = {{"scalar", &ScalarKernels(), true}};
+  const KernelTable *avx2 = nullptr, *avx512 = nullptr, *neon = nullptr;
 #if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vnni");
-  candidates.push_back({"avx2", &Avx2Kernels(), avx2});
-  candidates.push_back({"avx512", &Avx512Kernels(), avx512});
-  candidates.push_back({"neon", nullptr, false});
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+    avx2 = &Avx2Kernels();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")) {
+      avx512 = &Avx512Kernels();
+    }
+  }
 #elif defined(__aarch64__)
-  candidates.push_back({"avx2", nullptr, false});
-  candidates.push_back({"avx512", nullptr, false});
-  candidates.push_back({"neon", &NeonKernels(), (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0});
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) neon = &NeonKernels();
 #endif
-  return candidates;
+  return {{"scalar", &ScalarKernels()}, {"avx2", avx2}, {"avx512", avx512}, {"neon", neon}};
 }
 
 const KernelTable* Choose() {
@@ -48,7 +46,7 @@ const KernelTable* Choose() {
 std::vector<const KernelTable*> AvailableKernels() {
   std::vector<const KernelTable*> tables;
   for (const Candidate& candidate : Candidates()) {
-    if (candidate.runs && candidate.table != nullptr) tables.push_back(candidate.table);
+    if (candidate.table != nullptr) tables.push_back(candidate.table);
   }
   return tables;
 }
@@ -60,7 +58,7 @@ Result<const KernelTable*> FindKernels(const std::string& name) {
       known += known.empty() ? candidate.name : std::string(", ") + candidate.name;
       continue;
     }
-    if (candidate.table == nullptr || !candidate.runs) {
+    if (candidate.table == nullptr) {
       return MakeError(ErrorCode::kUnsupported, "this CPU cannot run the " + name + " kernels");
     }
     return candidate.table;

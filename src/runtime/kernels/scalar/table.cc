@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "runtime/kernels/scalar/simd.h"
+
 #include "runtime/kernels/float_kernels_inl.h"
 #include "runtime/kernels/strip_format.h"
 #include "runtime/kernels/tables.h"

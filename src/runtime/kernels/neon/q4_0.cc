@@ -1,0 +1,23 @@
+#include "runtime/kernels/neon/matmul_inl.h"
+
+namespace {
+
+// d 16 x f16, nibbles.
+struct Q4_0 {
+  static constexpr hearth::StripFormat kFormat = hearth::StripFormat::kQ4_0;
+  static constexpr bool kSignedCodes = false;
+  static constexpr int kBlocks = 1;
+  static constexpr int kGroupBytes = 32 + 256;
+  struct Group {};
+  static Group Open(const uint8_t*) { return {}; }
+  static void Block(const uint8_t* group, const Group&, int, int quarter, Weights& w) {
+    w.scale[0] = HalvesToFloat(group, quarter);
+    LoadNibbles(group + 32, quarter, w.codes);
+  }
+};
+
+}  // namespace
+
+namespace hearth::neon {
+const MatmulKernels kQ4_0Kernels = MakeKernels<Q4_0>();
+}

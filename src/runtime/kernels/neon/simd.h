@@ -1,0 +1,97 @@
+#pragma once
+// Sixteen floats as four NEON registers, for float_kernels_inl.h.
+
+#include <arm_neon.h>
+#include <stdint.h>
+
+namespace {
+
+struct V {
+  float32x4_t v[4];
+};
+
+// Not vmaxq and vminq: those give a NaN where the other instruction sets give the second operand.
+inline float32x4_t Max4(float32x4_t a, float32x4_t b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+inline float32x4_t Min4(float32x4_t a, float32x4_t b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+
+inline V Load(const float* p) {
+  return {{vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)}};
+}
+inline void Store(float* p, V a) {
+  for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, a.v[i]);
+}
+inline V Set1(float x) {
+  const float32x4_t v = vdupq_n_f32(x);
+  return {{v, v, v, v}};
+}
+
+template <typename F>
+inline V Quarters(F quarter) {
+  return {{quarter(0), quarter(1), quarter(2), quarter(3)}};
+}
+
+inline V Add(V a, V b) {
+  return Quarters([&](int i) { return vaddq_f32(a.v[i], b.v[i]); });
+}
+inline V Sub(V a, V b) {
+  return Quarters([&](int i) { return vsubq_f32(a.v[i], b.v[i]); });
+}
+inline V Mul(V a, V b) {
+  return Quarters([&](int i) { return vmulq_f32(a.v[i], b.v[i]); });
+}
+inline V Div(V a, V b) {
+  return Quarters([&](int i) { return vdivq_f32(a.v[i], b.v[i]); });
+}
+inline V Max(V a, V b) {
+  return Quarters([&](int i) { return Max4(a.v[i], b.v[i]); });
+}
+inline V Min(V a, V b) {
+  return Quarters([&](int i) { return Min4(a.v[i], b.v[i]); });
+}
+inline V Fma(V a, V b, V c) {
+  return Quarters([&](int i) { return vfmaq_f32(c.v[i], a.v[i], b.v[i]); });
+}
+inline V Round(V a) {
+  return Quarters([&](int i) { return vrndnq_f32(a.v[i]); });
+}
+inline V Abs(V a) {
+  return Quarters([&](int i) { return vabsq_f32(a.v[i]); });
+}
+// 2^n for integral n in [-126, 127]
+inline V PowerOfTwo(V n) {
+  return Quarters([&](int i) {
+    return vreinterpretq_f32_s32(
+        vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23));
+  });
+}
+// a < b ? x : y, lane by lane
+inline V SelectLess(V a, V b, V x, V y) {
+  return Quarters([&](int i) { return vbslq_f32(vcltq_f32(a.v[i], b.v[i]), x.v[i], y.v[i]); });
+}
+inline V LoadHalf(const uint16_t* p) {
+  return Quarters([&](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))); });
+}
+inline void StoreHalf(uint16_t* p, V a) {
+  for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(a.v[i])));
+}
+inline V LoadBfloat16(const uint16_t* p) {
+  return Quarters(
+      [&](int i) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)); });
+}
+inline V LoadInt8(const int8_t* p) {
+  const int8x16_t bytes = vld1q_s8(p);
+  const int16x8_t lo = vmovl_s8(vget_low_s8(bytes)), hi = vmovl_s8(vget_high_s8(bytes));
+  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(lo))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(lo))),
+           vcvtq_f32_s32(vmovl_s16(vget_low_s16(hi))),
+           vcvtq_f32_s32(vmovl_s16(vget_high_s16(hi)))}};
+}
+// Values are integral and within [-127, 127].
+inline void StoreInt8(int8_t* p, V a) {
+  const int16x8_t lo =
+      vcombine_s16(vmovn_s32(vcvtq_s32_f32(a.v[0])), vmovn_s32(vcvtq_s32_f32(a.v[1])));
+  const int16x8_t hi =
+      vcombine_s16(vmovn_s32(vcvtq_s32_f32(a.v[2])), vmovn_s32(vcvtq_s32_f32(a.v[3])));
+  vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
+}
+
+}  // namespace
