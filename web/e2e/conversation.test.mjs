@@ -195,6 +195,7 @@ for (const [name, start] of servers) {
       await finished(page, 1);
 
       await page.keyboard.press("ArrowUp");
+      await page.getByLabel("Edit your message").waitFor();
       assert.equal(await focused(), "Edit your message");
       await page.keyboard.press("Escape");
       await page.locator(".editor").waitFor({ state: "detached" });

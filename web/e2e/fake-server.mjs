@@ -41,7 +41,7 @@ How it works:
 
 1. \`c.isalnum()\` keeps letters and digits only.
 2. \`letters[::-1]\` is a reversed copy of the list.
-3. The comparison takes time and memory in proportion to the length, $O(n)$.
+3. The comparison takes time and memory in proportion to the length.
 
 | Input | Result |
 |:--|--:|

@@ -18,9 +18,9 @@ describe("a hostile answer", () => {
       const open = await openPage(browser, server.url);
       try {
         await say(open.page, "Attack!");
-        await open.page.getByText("End of the attack.").waitFor();
+        await open.page.locator(".answer").getByText("End of the attack.").waitFor();
         await open.page.reload();
-        await open.page.getByText("End of the attack.").waitFor();
+        await open.page.locator(".answer").getByText("End of the attack.").waitFor();
         assert.equal(await open.page.evaluate(() => window.hacked), undefined);
         assert.equal(await open.page.locator(".answer :is(img, script, iframe, style, [onerror])").count(), 0);
         assert.deepEqual(await open.page.locator(".answer a").evaluateAll((links) => links.map((link) => [link.href, link.rel, link.target])), [
@@ -99,7 +99,7 @@ describe("a server in trouble", () => {
     await page.locator(".server-status.is-up").waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Try again" }).click();
-    await page.getByText(/Answer 1/).waitFor();
+    await page.locator(".answer").getByText(/Answer 1/).waitFor();
   });
 
   it("whose context is full says what to do", async () => {
@@ -118,7 +118,7 @@ describe("a server in trouble", () => {
     assert.match(await page.getByRole("alert").innerText(), /could not be reached/);
     server = await startFakeServer({ port });
     await page.getByRole("button", { name: "Try again" }).click();
-    await page.getByText(/Answer 1/).waitFor();
+    await page.locator(".answer").getByText(/Answer 1/).waitFor();
   });
 
   it("that dies in the middle loses nothing of what had come", async () => {
@@ -151,7 +151,7 @@ it("a reload in the middle of an answer keeps what had come", async () => {
   await composer(page).press("Enter");
   await page.waitForTimeout(3500);
   await page.reload();
-  await page.getByText("Stopped.").waitFor();
+  await page.locator(".answer").getByText("Stopped.").waitFor();
   assert.match(await page.locator(".answer .markdown").innerText(), /^1 2 3/);
   await open.close();
   await server.stop();
@@ -198,7 +198,7 @@ it("two tabs see each other's conversations", async () => {
   await other.goto(server.url);
   await say(open.page, "From the first tab");
   await other.locator(".conversation-link", { hasText: "From the first tab" }).click();
-  await other.getByText(/Answer 1/).waitFor();
+  await other.locator(".answer").getByText(/Answer 1/).waitFor();
   await open.close();
   await server.stop();
 });

@@ -31,16 +31,17 @@ export function Menu({ label, items }: { label: string; items: MenuItem[] }) {
 
   function move(event: KeyboardEvent): void {
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-    if (step === 0) return;
+    if (step === 0 || !list.current?.matches(":popover-open")) return;
     event.preventDefault();
-    const buttons = [...(list.current?.querySelectorAll("button") ?? [])];
+    const buttons = [...list.current.querySelectorAll("button")];
     const at = buttons.indexOf(document.activeElement as HTMLButtonElement);
-    buttons[(at + step + buttons.length) % buttons.length]?.focus();
+    if (at === -1) buttons.at(step === 1 ? 0 : -1)?.focus();
+    else buttons[(at + step + buttons.length) % buttons.length]?.focus();
   }
 
   return (
     <>
-      <button ref={button} type="button" class="icon-button" aria-label={label} title={label} aria-haspopup="menu" popovertarget={id}>
+      <button ref={button} type="button" class="icon-button" aria-label={label} title={label} aria-haspopup="menu" popovertarget={id} onKeyDown={move}>
         <Icon name="more" />
       </button>
       <div
@@ -52,7 +53,9 @@ export function Menu({ label, items }: { label: string; items: MenuItem[] }) {
         popover="auto"
         onBeforeToggle={place}
         onToggle={(event) => {
-          if (event.newState === "open") list.current?.querySelector("button")?.focus({ preventScroll: true });
+          // Told a moment after the menu has opened: an arrow key may have been quicker.
+          const waiting = event.newState === "open" && !list.current?.contains(document.activeElement);
+          if (waiting) list.current?.querySelector("button")?.focus({ preventScroll: true });
         }}
         onKeyDown={move}
       >

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { useSignal, type Signal } from "@preact/signals";
 import type { PathStep } from "../chat/tree";
 import { splitThinking } from "../chat/tree";
@@ -46,7 +46,7 @@ function Editor({ message, close }: { message: Message; close: () => void }) {
   const text = useSignal(message.text);
   const field = useRef<HTMLTextAreaElement>(null);
   useAutoSize(field, text.value);
-  useEffect(() => {
+  useLayoutEffect(() => {
     field.current?.focus();
     field.current?.setSelectionRange(message.text.length, message.text.length);
   }, []);
@@ -105,7 +105,7 @@ export function Answer({ step, isLast }: { step: PathStep; isLast: boolean }) {
         {live === null && (
           <div class="actions">
             <Branches step={step} />
-            <CopyButton text={split.answer} label="Copy answer" />
+            {split.answer !== "" && <CopyButton text={split.answer} label="Copy answer" />}
             <button
               type="button"
               class="icon-button small"
@@ -185,7 +185,7 @@ function CopyButton({ text, label }: { text: string; label: string }) {
     setTimeout(() => (copied.value = false), copiedMs);
   }
   return (
-    <button type="button" class="icon-button small" aria-label={label} title="Copy" disabled={text === ""} onClick={() => void copy()}>
+    <button type="button" class="icon-button small" aria-label={label} title="Copy" onClick={() => void copy()}>
       <Icon name={copied.value ? "check" : "copy"} />
     </button>
   );

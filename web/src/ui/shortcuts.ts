@@ -79,12 +79,14 @@ export function toggleSidebar(app: App): void {
 function focusSearch(app: App): void {
   if (isNarrow()) app.drawer.value = true;
   else app.folded.value = false;
-  // After the sidebar has been drawn: a hidden field takes no focus.
-  requestAnimationFrame(() => requestAnimationFrame(() => {
+  const focus = () => {
     const field = document.querySelector<HTMLInputElement>("#search");
     field?.focus();
     field?.select();
-  }));
+    return document.activeElement === field;
+  };
+  // A sidebar that is hidden takes no focus until it has been drawn.
+  if (!focus()) requestAnimationFrame(() => requestAnimationFrame(focus));
 }
 
 function answerAgain(app: App): void {

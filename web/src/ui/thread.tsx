@@ -17,7 +17,7 @@ export function Thread({ editing }: { editing: Signal<string | null> }) {
   const scroller = useRef<HTMLDivElement>(null);
   const following = useRef(true);
   const away = useSignal(false);
-  const lastText = useRef(0);
+  const lastTop = useRef(0);
 
   // Read so that the effect below runs with each piece of an answer.
   const grown = chats.currentAnswering.value?.message.value.text.length ?? 0;
@@ -33,9 +33,9 @@ export function Thread({ editing }: { editing: Signal<string | null> }) {
     if (!element) return;
     const left = element.scrollHeight - element.scrollTop - element.clientHeight;
     // Up: the reader leaves the end. Content that grew below does not count as that.
-    if (element.scrollTop < lastText.current - 2) following.current = left < endSlackPx;
+    if (element.scrollTop < lastTop.current - 2) following.current = left < endSlackPx;
     else if (left < endSlackPx) following.current = true;
-    lastText.current = element.scrollTop;
+    lastTop.current = element.scrollTop;
     away.value = left > endSlackPx * 4;
   }
 
@@ -43,7 +43,8 @@ export function Thread({ editing }: { editing: Signal<string | null> }) {
   const last = path.at(-1)?.message.id ?? "";
   useLayoutEffect(() => {
     following.current = true;
-    toEnd();
+    if (count > 0) toEnd();
+    else if (scroller.current) scroller.current.scrollTop = 0;
   }, [key, count, last]);
   useLayoutEffect(() => {
     if (following.current) toEnd();
