@@ -114,7 +114,11 @@ void Engine::Impl::Loop() {
     for (const RequestId id : to_cancel) {
       if (scheduler) scheduler->Cancel(id);
     }
-    if (scheduler && !scheduler->idle()) scheduler->Step();
+    if (scheduler && !scheduler->idle()) {
+      scheduler->Admit();
+      Publish();  // before the step: who runs does not count as waiting when its first token arrives
+      scheduler->Step();
+    }
     Publish();
   }
   if (scheduler) scheduler->CancelAll();

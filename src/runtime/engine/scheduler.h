@@ -40,6 +40,8 @@ class Scheduler {
   void CancelAll();
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
+  // Lets waiting requests in while there is room for them; Step does it itself too.
+  void Admit();
   // One pass. Requires !idle().
   void Step();
 
@@ -61,7 +63,6 @@ class Scheduler {
     int num_outputs;
   };
 
-  void Admit();
   std::vector<Chunk> PlanStep();
   bool EnsureBlocks(Sequence& sequence, int num_positions, std::vector<Chunk>& planned);
   void Preempt(Sequence& sequence);

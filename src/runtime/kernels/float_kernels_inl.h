@@ -11,12 +11,10 @@
 namespace {
 
 using hearth::ActBlock;
-using hearth::AttentionTile;
-using hearth::kKvBlockTokens;
-using hearth::kMaxTileQueries;
-using hearth::KvStorage;
 
 constexpr float kNegativeInfinity = -__builtin_inff();
+// Below it 127 / maximum would overflow; what is that small quantises to zero.
+constexpr float kSmallestMaximum = 1e-30f;
 
 // Lanes are added in a tree: halves, quarters, eighths, pairs.
 inline float ReduceAdd(V a) {
@@ -97,9 +95,6 @@ void FloatMatmul(const float* panel, int num_inputs, const float* x, size_t x_st
     FloatMatmulColumns<1>(panel, num_inputs, x + c * x_stride, x_stride, out + c * out_stride, out_stride);
   }
 }
-
-// Below it 127 / maximum would overflow; such blocks are zero for all that follows.
-constexpr float kSmallestMaximum = 1e-30f;
 
 void Quantize(const float* x, int num_blocks, ActBlock* out, size_t stride) noexcept {
   for (int b = 0; b < num_blocks; ++b) {
@@ -229,212 +224,11 @@ double SumExp(const float* x, int n, float maximum) noexcept {
   return total;
 }
 
-// ---- attention ----
+}  // namespace
 
-using Scores = float[kMaxTileQueries][kKvBlockTokens];
+#include "runtime/kernels/attention_kernels_inl.h"
 
-template <int kQueries>
-inline void ScoresF16(const std::byte* k_block, int head_dim, const float* const* q, float (*scores)[kKvBlockTokens]) {
-  const auto* k = reinterpret_cast<const uint16_t*>(k_block);
-  V acc[kQueries][4];
-  for (int r = 0; r < kQueries; ++r) {
-    for (int j = 0; j < 4; ++j) acc[r][j] = Set1(0.0f);
-  }
-  for (int d = 0; d < head_dim; ++d) {
-    for (int j = 0; j < 4; ++j) {
-      const V channel = LoadHalf(k + d * kKvBlockTokens + 16 * j);
-      for (int r = 0; r < kQueries; ++r) acc[r][j] = Fma(Set1(q[r][d]), channel, acc[r][j]);
-    }
-  }
-  for (int r = 0; r < kQueries; ++r) {
-    for (int j = 0; j < 4; ++j) Store(scores[r] + 16 * j, acc[r][j]);
-  }
-}
-
-template <int kQueries>
-inline void ScoresInt8(const std::byte* k_block, int head_dim, const float* const* q, float (*scores)[kKvBlockTokens]) {
-  const auto* k = reinterpret_cast<const int8_t*>(k_block);
-  const auto* scales = reinterpret_cast<const float*>(k_block + static_cast<size_t>(head_dim) * kKvBlockTokens);
-  for (int j = 0; j < 4; ++j) {
-    V acc[kQueries];
-    for (int r = 0; r < kQueries; ++r) acc[r] = Set1(0.0f);
-    for (int group = 0; group < head_dim / 32; ++group) {
-      V part[kQueries];
-      for (int r = 0; r < kQueries; ++r) part[r] = Set1(0.0f);
-      for (int d = group * 32; d < group * 32 + 32; ++d) {
-        const V channel = LoadInt8(k + d * kKvBlockTokens + 16 * j);
-        for (int r = 0; r < kQueries; ++r) part[r] = Fma(Set1(q[r][d]), channel, part[r]);
-      }
-      const V scale = Load(scales + group * kKvBlockTokens + 16 * j);
-      for (int r = 0; r < kQueries; ++r) acc[r] = Fma(part[r], scale, acc[r]);
-    }
-    for (int r = 0; r < kQueries; ++r) Store(scores[r] + 16 * j, acc[r]);
-  }
-}
-
-template <int kQueries>
-inline void ScoresOf(const AttentionTile& tile, const std::byte* k_block, const float* const* q,
-                     float (*scores)[kKvBlockTokens]) {
-  if (tile.storage == KvStorage::kF16) {
-    ScoresF16<kQueries>(k_block, tile.head_dim, q, scores);
-  } else {
-    ScoresInt8<kQueries>(k_block, tile.head_dim, q, scores);
-  }
-}
-
-// 32 channels of the weighted sum of V rows [begin, end) for kQueries queries: out = out * alpha + sum p[t] v[t], in order of t.
-template <int kQueries>
-inline void WeightedSum(const AttentionTile& tile, const std::byte* v_block, int channel, int begin, int end,
-                        const float* const* p, const float* alpha, float* const* out) {
-  V acc[kQueries][2];
-  for (int r = 0; r < kQueries; ++r) {
-    acc[r][0] = Mul(Load(out[r] + channel), Set1(alpha[r]));
-    acc[r][1] = Mul(Load(out[r] + channel + 16), Set1(alpha[r]));
-  }
-  if (tile.storage == KvStorage::kF16) {
-    const auto* v = reinterpret_cast<const uint16_t*>(v_block) + channel;
-    for (int t = begin; t < end; ++t) {
-      const V v0 = LoadHalf(v + t * tile.head_dim), v1 = LoadHalf(v + t * tile.head_dim + 16);
-      for (int r = 0; r < kQueries; ++r) {
-        acc[r][0] = Fma(Set1(p[r][t]), v0, acc[r][0]);
-        acc[r][1] = Fma(Set1(p[r][t]), v1, acc[r][1]);
-      }
-    }
-  } else {
-    const auto* v = reinterpret_cast<const int8_t*>(v_block) + channel;
-    const auto* scales = reinterpret_cast<const float*>(v_block + static_cast<size_t>(tile.head_dim) * kKvBlockTokens);
-    for (int t = begin; t < end; ++t) {
-      const V scale = Set1(scales[t * (tile.head_dim / 32) + channel / 32]);
-      const V v0 = Mul(LoadInt8(v + t * tile.head_dim), scale), v1 = Mul(LoadInt8(v + t * tile.head_dim + 16), scale);
-      for (int r = 0; r < kQueries; ++r) {
-        acc[r][0] = Fma(Set1(p[r][t]), v0, acc[r][0]);
-        acc[r][1] = Fma(Set1(p[r][t]), v1, acc[r][1]);
-      }
-    }
-  }
-  for (int r = 0; r < kQueries; ++r) {
-    Store(out[r] + channel, acc[r][0]);
-    Store(out[r] + channel + 16, acc[r][1]);
-  }
-}
-
-void Attention(const AttentionTile& tile) noexcept {
-  alignas(64) float accumulated[kMaxTileQueries][256];
-  alignas(64) Scores scores;
-  float maximum[kMaxTileQueries], total[kMaxTileQueries];
-  int first_block = tile.first[0] / kKvBlockTokens, last_block = (tile.end[0] - 1) / kKvBlockTokens;
-  for (int r = 0; r < tile.num_queries; ++r) {
-    maximum[r] = kNegativeInfinity;
-    total[r] = 0;
-    for (int d = 0; d < tile.head_dim; d += 16) Store(accumulated[r] + d, Set1(0.0f));
-    const int from = tile.first[r] / kKvBlockTokens, to = (tile.end[r] - 1) / kKvBlockTokens;
-    first_block = from < first_block ? from : first_block;
-    last_block = to > last_block ? to : last_block;
-  }
-
-  for (int block = first_block; block <= last_block; ++block) {
-    const int base = block * kKvBlockTokens;
-    // Only queries that see a token of this block take part: a query must not notice who else is in its tile.
-    const float* q[kMaxTileQueries];
-    float* out[kMaxTileQueries];
-    int index[kMaxTileQueries];
-    int active = 0, begin = kKvBlockTokens, end = 0;
-    for (int r = 0; r < tile.num_queries; ++r) {
-      if (tile.first[r] >= base + kKvBlockTokens || tile.end[r] <= base) continue;
-      q[active] = tile.queries[r];
-      out[active] = accumulated[r];
-      index[active++] = r;
-      const int from = tile.first[r] - base, to = tile.end[r] - base;
-      begin = from < begin ? (from < 0 ? 0 : from) : begin;
-      end = to > end ? (to > kKvBlockTokens ? kKvBlockTokens : to) : end;
-    }
-    int r = 0;
-    for (; r + 4 <= active; r += 4) ScoresOf<4>(tile, tile.k_blocks[block], q + r, scores + r);
-    for (; r + 3 <= active; r += 3) ScoresOf<3>(tile, tile.k_blocks[block], q + r, scores + r);
-    for (; r < active; ++r) ScoresOf<1>(tile, tile.k_blocks[block], q + r, scores + r);
-
-    float alpha[kMaxTileQueries];
-    const float* p[kMaxTileQueries];
-    for (int a = 0; a < active; ++a) {
-      float* s = scores[a];
-      p[a] = s;
-      const int query = index[a];
-      if (tile.softcap > 0) {
-        for (int t = 0; t < kKvBlockTokens; t += 16) {
-          Store(s + t, Mul(Tanh(Div(Load(s + t), Set1(tile.softcap))), Set1(tile.softcap)));
-        }
-      }
-      for (int t = 0; t < tile.first[query] - base; ++t) s[t] = kNegativeInfinity;
-      for (int t = tile.end[query] - base; t < kKvBlockTokens; ++t) s[t] = kNegativeInfinity;
-      const float block_max =
-          ReduceMax(Max(Max(Load(s), Load(s + 16)), Max(Load(s + 32), Load(s + 48))));
-      const float new_max = maximum[query] > block_max ? maximum[query] : block_max;
-      V sum = Set1(0.0f);
-      for (int t = 0; t < kKvBlockTokens; t += 16) {
-        const V e = Exp(Sub(Load(s + t), Set1(new_max)));
-        Store(s + t, e);
-        sum = Add(sum, e);
-      }
-      float rescale[16];
-      Store(rescale, Exp(Set1(maximum[query] - new_max)));  // 0 the first time
-      alpha[a] = rescale[0];
-      maximum[query] = new_max;
-      total[query] = __builtin_fmaf(total[query], alpha[a], ReduceAdd(sum));
-    }
-    for (int channel = 0; channel < tile.head_dim; channel += 32) {
-      int a = 0;
-      for (; a + 4 <= active; a += 4) {
-        WeightedSum<4>(tile, tile.v_blocks[block], channel, begin, end, p + a, alpha + a, out + a);
-      }
-      for (; a + 3 <= active; a += 3) {
-        WeightedSum<3>(tile, tile.v_blocks[block], channel, begin, end, p + a, alpha + a, out + a);
-      }
-      for (; a < active; ++a) {
-        WeightedSum<1>(tile, tile.v_blocks[block], channel, begin, end, p + a, alpha + a, out + a);
-      }
-    }
-  }
-  for (int r = 0; r < tile.num_queries; ++r) {
-    const V inverse = Set1(1.0f / total[r]);
-    for (int d = 0; d < tile.head_dim; d += 16) Store(tile.out[r] + d, Mul(Load(accumulated[r] + d), inverse));
-  }
-}
-
-// 32 channels of one token as int8 with one scale.
-inline float QuantizeGroup(const float* x, int8_t* q) {
-  const V lo = Load(x), hi = Load(x + 16);
-  const float amax = ReduceMax(Max(Abs(lo), Abs(hi)));
-  const V inverse = Set1(amax > 0 ? 127.0f / amax : 0.0f);
-  StoreInt8(q, Round(Mul(lo, inverse)));
-  StoreInt8(q + 16, Round(Mul(hi, inverse)));
-  return amax / 127.0f;
-}
-
-void StoreKv(KvStorage storage, const float* k, const float* v, int head_dim, int slot, std::byte* k_block,
-             std::byte* v_block) noexcept {
-  if (storage == KvStorage::kF16) {
-    auto* keys = reinterpret_cast<uint16_t*>(k_block);
-    auto* values = reinterpret_cast<uint16_t*>(v_block) + slot * head_dim;
-    for (int d = 0; d < head_dim; d += 16) {
-      uint16_t half[16];
-      StoreHalf(half, Load(k + d));
-      for (int i = 0; i < 16; ++i) keys[(d + i) * kKvBlockTokens + slot] = half[i];
-      StoreHalf(values + d, Load(v + d));
-    }
-    return;
-  }
-  auto* keys = reinterpret_cast<int8_t*>(k_block);
-  auto* values = reinterpret_cast<int8_t*>(v_block);
-  const auto elements = static_cast<size_t>(head_dim) * kKvBlockTokens;
-  auto* key_scales = reinterpret_cast<float*>(k_block + elements);
-  auto* value_scales = reinterpret_cast<float*>(v_block + elements);
-  for (int group = 0; group < head_dim / 32; ++group) {
-    int8_t q[32];
-    key_scales[group * kKvBlockTokens + slot] = QuantizeGroup(k + group * 32, q);
-    for (int i = 0; i < 32; ++i) keys[(group * 32 + i) * kKvBlockTokens + slot] = q[i];
-    value_scales[slot * (head_dim / 32) + group] = QuantizeGroup(v + group * 32, values + slot * head_dim + group * 32);
-  }
-}
+namespace {
 
 // The float half of a table.
 constexpr void FillFloatKernels(hearth::KernelTable& table) {
@@ -450,6 +244,8 @@ constexpr void FillFloatKernels(hearth::KernelTable& table) {
   table.gelu = Gelu;
   table.rope = Rope;
   table.attention = Attention;
+  table.attention_fold = AttentionFold;
+  table.attention_finish = AttentionFinish;
   table.store_kv = StoreKv;
   table.dot = Dot;
   table.sum_exp = SumExp;

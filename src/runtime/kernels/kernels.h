@@ -86,9 +86,20 @@ struct AttentionTile {
   const std::byte* const* k_blocks;  // indexed by position / 64; null where no query looks
   const std::byte* const* v_blocks;
   float softcap;                 // 0: none; otherwise score = softcap * tanh(score / softcap)
-  float* const* out;             // [num_queries][head_dim]
 };
 inline constexpr int kMaxTileQueries = 16;
+inline constexpr int kMaxHeadDim = 256;
+// A long context is attended to in splits of this many tokens at absolute positions, whose states are folded in order; the splits
+// can be worked on side by side, and the result does not depend on whether they were.
+inline constexpr int kAttentionSplitTokens = 512;
+inline constexpr int kAttentionSplitBlocks = kAttentionSplitTokens / kKvBlockTokens;
+
+// Where the queries of a tile stand after some blocks. total == 0: the query saw nothing there.
+struct AttentionState {
+  float maximum[kMaxTileQueries];  // of the scores
+  float total[kMaxTileQueries];    // sum of e^(score - maximum)
+  alignas(64) float sum[kMaxTileQueries][kMaxHeadDim];  // sum of e^(score - maximum) * value
+};
 
 struct KernelTable {
   const char* name;  // "scalar", "avx2", "avx512", "neon"
@@ -116,8 +127,12 @@ struct KernelTable {
   // Rotates one head. `cos_sin` holds cos[half], sin[half], half = rope_dim / 2. Interleaved: pairs (2i, 2i + 1); otherwise
   // (i, i + half).
   void (*rope)(float* head, const float* cos_sin, int rope_dim, bool interleaved) noexcept;
-  // Softmax attention of a tile over its blocks, online, blocks in order of position.
-  void (*attention)(const AttentionTile& tile) noexcept;
+  // Softmax attention of a tile over blocks [first_block, last_block), online, in order of position, into a new state.
+  void (*attention)(const AttentionTile& tile, int first_block, int last_block, AttentionState& state) noexcept;
+  // Adds what a later split of the same tile gave.
+  void (*attention_fold)(AttentionState& state, const AttentionState& later, int num_queries, int head_dim) noexcept;
+  // out[query][head_dim] = sum / total
+  void (*attention_finish)(const AttentionState& state, int num_queries, int head_dim, float* const* out) noexcept;
   // Writes one token's K and V of one head into its block.
   void (*store_kv)(KvStorage storage, const float* k, const float* v, int head_dim, int slot, std::byte* k_block,
                    std::byte* v_block) noexcept;

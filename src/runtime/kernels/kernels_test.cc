@@ -6,9 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -270,8 +273,16 @@ struct AttentionCase {
     std::vector<const std::byte*> k, v;
     for (const auto& block : k_blocks) k.push_back(block.data());
     for (const auto& block : v_blocks) v.push_back(block.data());
-    table.attention({storage, head_dim, static_cast<int>(n), q.data(), first.data(), end.data(), k.data(), v.data(), 0.0f,
-                     o.data()});
+    const auto num_queries = static_cast<int>(n);
+    const AttentionTile tile{storage, head_dim, num_queries, q.data(), first.data(), end.data(), k.data(), v.data(), 0.0f};
+    const auto num_blocks = static_cast<int>(k_blocks.size());
+    AttentionState state, later;
+    table.attention(tile, 0, std::min(num_blocks, kAttentionSplitBlocks), state);
+    for (int block = kAttentionSplitBlocks; block < num_blocks; block += kAttentionSplitBlocks) {
+      table.attention(tile, block, std::min(num_blocks, block + kAttentionSplitBlocks), later);
+      table.attention_fold(state, later, num_queries, head_dim);
+    }
+    table.attention_finish(state, num_queries, head_dim, o.data());
     return out;
   }
 
@@ -294,7 +305,8 @@ TEST_P(EachKv, AttentionEqualsScalar) {
   const auto [table, storage] = GetParam();
   std::mt19937 rng(7);
   for (const int head_dim : {32, 64, 96, 128, 256}) {
-    AttentionCase scalar(storage, head_dim, 150, rng);
+    const bool long_context = head_dim == 96;  // several splits
+    AttentionCase scalar(storage, head_dim, long_context ? 1400 : 150, rng);
     AttentionCase other = scalar;
     scalar.Store(ScalarKernels());
     other.Store(*table);
@@ -303,8 +315,8 @@ TEST_P(EachKv, AttentionEqualsScalar) {
     const std::vector<float> queries = RandomFloats(11 * head_dim, rng, 0.2f);
     std::vector<int> first, end;
     for (int r = 0; r < 11; ++r) {
-      first.push_back(r % 3 == 2 ? 40 : 0);
-      end.push_back(60 + 9 * r);
+      first.push_back(r % 3 == 2 ? 40 + long_context * 500 : 0);
+      end.push_back(60 + 9 * r + long_context * 1200);
     }
     EXPECT_THAT(other.Run(*table, queries, first, end), SameBits(scalar.Run(ScalarKernels(), queries, first, end)));
   }
@@ -314,13 +326,13 @@ TEST_P(EachKv, AQueryDoesNotNoticeItsTile) {
   const auto [table, storage] = GetParam();
   std::mt19937 rng(8);
   constexpr int kDim = 64;
-  AttentionCase cache(storage, kDim, 200, rng);
+  AttentionCase cache(storage, kDim, 1300, rng);
   cache.Store(*table);
   const std::vector<float> queries = RandomFloats(13 * kDim, rng, 0.3f);
   std::vector<int> first, end;
   for (int r = 0; r < 13; ++r) {
-    first.push_back(r == 4 ? 70 : 0);
-    end.push_back(r == 5 ? 3 : 100 + 7 * r);
+    first.push_back(r == 4 ? 70 : r == 7 ? 600 : 0);
+    end.push_back(r == 5 ? 3 : 100 + 97 * r);
   }
   const std::vector<float> together = cache.Run(*table, queries, first, end);
   for (int r = 0; r < 13; ++r) {
@@ -360,13 +372,54 @@ TEST(Dispatch, RefusesAnUnknownInstructionSetByName) {
 }
 
 TEST(Dispatch, RefusesAnInstructionSetTheCpuLacks) {
-#if defined(__x86_64__)
-  const auto table = FindKernels("neon");
-#else
-  const auto table = FindKernels("avx2");
-#endif
-  ASSERT_FALSE(table);
-  EXPECT_EQ(table.error().code, ErrorCode::kUnsupported);
+  // No CPU runs all of them.
+  std::vector<std::string> refused;
+  for (const char* name : {"scalar", "avx2", "avx512", "neon"}) {
+    const auto table = FindKernels(name);
+    if (table) {
+      EXPECT_STREQ((*table)->name, name);
+      continue;
+    }
+    EXPECT_EQ(table.error().code, ErrorCode::kUnsupported);
+    EXPECT_THAT(table.error().message, testing::HasSubstr(name));
+    refused.push_back(name);
+  }
+  EXPECT_THAT(refused, testing::Not(testing::IsEmpty()));
+  EXPECT_EQ(refused.size() + AvailableKernels().size(), 4u);
+}
+
+// Sets HEARTH_FORCE_ISA for one scope.
+class ForcedIsa {
+ public:
+  explicit ForcedIsa(const char* name) {
+    if (const char* before = std::getenv("HEARTH_FORCE_ISA")) before_ = before;
+    setenv("HEARTH_FORCE_ISA", name, 1);
+  }
+  ~ForcedIsa() {
+    before_ ? setenv("HEARTH_FORCE_ISA", before_->c_str(), 1) : unsetenv("HEARTH_FORCE_ISA");
+  }
+
+ private:
+  std::optional<std::string> before_;
+};
+
+TEST(Dispatch, AForcedInstructionSetIsHonouredOrRefusedAtTheStart) {
+  for (const char* name : {"scalar", "avx2", "avx512", "neon", "mmx"}) {
+    const ForcedIsa forced(name);
+    const Status status = CheckForcedIsa();
+    EXPECT_EQ(status.has_value(), FindKernels(name).has_value()) << name;
+    if (status) continue;
+    EXPECT_THAT(status.error().message, testing::HasSubstr(std::string("HEARTH_FORCE_ISA=") + name));
+  }
+  const ForcedIsa none("");
+  EXPECT_TRUE(CheckForcedIsa());
+}
+
+TEST(Dispatch, TheProcessUsesTheForcedInstructionSetElseTheBest) {
+  const char* forced = std::getenv("HEARTH_FORCE_ISA");
+  const KernelTable* expected = AvailableKernels().back();
+  if (forced != nullptr && FindKernels(forced)) expected = *FindKernels(forced);
+  EXPECT_EQ(Kernels().name, expected->name);
 }
 
 }  // namespace

@@ -1,5 +1,15 @@
 #pragma once
 // What the integer product of each strip format looks like. Compile-time constants only: safe to include in ISA folders.
+//
+// A new format, step by step:
+//   1. quant/: its TensorType with block and bytes (tensor_type), dequantiser and quantiser, where its fields go in a strip
+//      (LayoutOf, TakeApart, PutHeader and UnpackScale in strip.cc). A changed layout of an old format also changes
+//      kStripLayoutVersion.
+//   2. StripFormat in kernels.h, TraitsOf and TensorTypeOf here. The scalar kernels then work, for they unpack with quant/strip.
+//   3. Each ISA folder: one file named for the format (the nearest relative is the best start: q4_0.cc for a header per 32
+//      inputs, q4_k.cc for one per 256), its kernels in formats.h, in table.cc and in the folder's list in CMakeLists.txt. A folder
+//      may leave it out and take the scalar functions, as neon/table.cc does.
+//   4. kernels_test.cc: RandomRows must know where the format's f16 fields are; everything else there goes over all formats.
 
 #include "runtime/kernels/kernels.h"
 

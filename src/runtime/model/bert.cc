@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "runtime/model/tensor_finder.h"
+#include "runtime/ops/attention.h"
 #include "runtime/quant/quant.h"
 
 namespace hearth {
@@ -225,7 +226,7 @@ void BertEncoder::Attend(int token, int head, int num_tokens) {
   const float* query = &query_out_[static_cast<size_t>(token) * hparams_.hidden_size + offset];
   float* out = attended_.row(token) + offset;
   const int first = 0, end = num_tokens;
-  Kernels().attention({KvStorage::kF16, hparams_.head_dim, 1, &query, &first, &end, k_blocks.data(), v_blocks.data(), 0.0f, &out});
+  AttendAll({KvStorage::kF16, hparams_.head_dim, 1, &query, &first, &end, k_blocks.data(), v_blocks.data(), 0.0f}, &out);
 }
 
 }  // namespace hearth

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "runtime/ops/attention.h"
 #include "runtime/quant/quant.h"
 
 namespace hearth {
@@ -29,6 +30,13 @@ class Decoder::Pass {
         tasks_.push_back({static_cast<int>(s), first_row + i, std::min(tokens_per_task, size - i), slices[s].start + i});
       }
       slice_first_row_.push_back(first_row);
+    }
+    for (const AttentionTask& task : tasks_) {
+      max_splits_ = std::max(max_splits_, (task.start + task.num_tokens - 1) / kAttentionSplitTokens + 1);
+    }
+    const size_t num_states = tasks_.size() * static_cast<size_t>(TilesPerTask() * max_splits_);
+    if (SharesSplits(d_.pool_->size()) && d_.attention_states_.size() < num_states) {
+      d_.attention_states_.resize(num_states);
     }
     num_tokens_ = static_cast<int>(token_slice_.size());
     HEARTH_CHECK(num_tokens_ > 0 && num_tokens_ <= d_.options_.max_batch_tokens);
@@ -61,12 +69,7 @@ class Decoder::Pass {
     RunMatmuls(worker, qkv, d_.normed_, *d_.scratch_);
     worker.Barrier();
     ForTokens(worker, [&](int row) { PrepareHeads(row, index, layer); });
-    worker.ForEach(static_cast<int64_t>(tasks_.size()) * h_.num_kv_heads, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        Attend(tasks_[i / h_.num_kv_heads], static_cast<int>(i % h_.num_kv_heads), index);
-      }
-    });
-    worker.Barrier();
+    Attend(worker, index);
     ForTokens(worker, [&](int row) { d_.attended_.Quantize(row); });
     const MatmulJob output[] = {{&layer.output, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
     RunMatmuls(worker, output, d_.attended_, *d_.scratch_);
@@ -169,39 +172,93 @@ class Decoder::Pass {
     }
   }
 
-  // The queries of some tokens that share one KV head.
-  void Attend(const AttentionTask& task, int kv_head, int layer_index) {
+  // The queries of some tokens that share one KV head, as the kernels want them.
+  struct Tile {
+    std::array<const float*, kMaxTileQueries> queries;
+    std::array<float*, kMaxTileQueries> out;
+    std::array<int, kMaxTileQueries> first, end;
+    std::vector<const std::byte*> k_blocks, v_blocks;
+    AttentionTile kernel;
+  };
+
+  // Item i of the tasks times their tiles (KV heads, and head groups too large for one tile).
+  // Of the block table only what lies in splits [first_split, last_split) is filled in.
+  void FillTile(int64_t item, int layer_index, int first_split, int last_split, Tile& tile) const {
+    const AttentionTask& task = tasks_[item / TilesPerTask()];
+    const int tile_of_task = static_cast<int>(item % TilesPerTask());
+    const int kv_head = tile_of_task % h_.num_kv_heads, first_head = tile_of_task / h_.num_kv_heads * kMaxTileQueries;
     const int group = h_.num_heads / h_.num_kv_heads;
+    const int heads = std::min(group - first_head, kMaxTileQueries);
     const std::span<const int> table = slices_[task.slice].blocks;
     const int num_blocks = (task.start + task.num_tokens - 1) / kKvBlockTokens + 1;
-    thread_local std::vector<const std::byte*> k_blocks, v_blocks;
-    k_blocks.resize(num_blocks);
-    v_blocks.resize(num_blocks);
-    for (int b = 0; b < num_blocks; ++b) {
-      k_blocks[b] = kv_.keys(layer_index, table[b], kv_head);
-      v_blocks[b] = kv_.values(layer_index, table[b], kv_head);
+    tile.k_blocks.resize(num_blocks);
+    tile.v_blocks.resize(num_blocks);
+    for (int b = first_split * kAttentionSplitBlocks; b < std::min(num_blocks, last_split * kAttentionSplitBlocks); ++b) {
+      tile.k_blocks[b] = kv_.keys(layer_index, table[b], kv_head);
+      tile.v_blocks[b] = kv_.values(layer_index, table[b], kv_head);
     }
     const int window = d_.spec_.is_local(layer_index) ? h_.sliding_window : 0;
-    // More heads than a tile holds are taken in turn.
-    for (int first_head = 0; first_head < group; first_head += kMaxTileQueries) {
-      const int heads = std::min(group - first_head, kMaxTileQueries);
-      std::array<const float*, kMaxTileQueries> queries;
-      std::array<float*, kMaxTileQueries> out;
-      std::array<int, kMaxTileQueries> first, end;
-      int num_queries = 0;
-      for (int i = 0; i < task.num_tokens; ++i) {
-        const int position = task.start + i;
-        for (int head = 0; head < heads; ++head, ++num_queries) {
-          const int offset = (kv_head * group + first_head + head) * h_.head_dim;
-          queries[num_queries] = &d_.query_out_[static_cast<size_t>(task.first_row + i) * h_.num_heads * h_.head_dim + offset];
-          out[num_queries] = d_.attended_.row(task.first_row + i) + offset;
-          first[num_queries] = window > 0 ? std::max(0, position - window + 1) : 0;
-          end[num_queries] = position + 1;
-        }
+    int num_queries = 0;
+    for (int i = 0; i < task.num_tokens; ++i) {
+      const int position = task.start + i;
+      for (int head = 0; head < heads; ++head, ++num_queries) {
+        const int offset = (kv_head * group + first_head + head) * h_.head_dim;
+        tile.queries[num_queries] = &d_.query_out_[static_cast<size_t>(task.first_row + i) * h_.num_heads * h_.head_dim + offset];
+        tile.out[num_queries] = d_.attended_.row(task.first_row + i) + offset;
+        tile.first[num_queries] = window > 0 ? std::max(0, position - window + 1) : 0;
+        tile.end[num_queries] = position + 1;
       }
-      Kernels().attention({kv_.shape().storage, h_.head_dim, num_queries, queries.data(), first.data(), end.data(),
-                           k_blocks.data(), v_blocks.data(), 0.0f, out.data()});
     }
+    tile.kernel = {kv_.shape().storage, h_.head_dim, num_queries, tile.queries.data(), tile.first.data(), tile.end.data(),
+                   tile.k_blocks.data(), tile.v_blocks.data(), 0.0f};
+  }
+
+  int TilesPerTask() const {
+    const int group = h_.num_heads / h_.num_kv_heads;
+    return h_.num_kv_heads * ((group + kMaxTileQueries - 1) / kMaxTileQueries);
+  }
+
+  // With few tiles and a long context the workers share the splits of each tile.
+  bool SharesSplits(int num_workers) const {
+    return max_splits_ > 1 && static_cast<int64_t>(tasks_.size()) * TilesPerTask() < 8 * num_workers;
+  }
+
+  void Attend(Worker& worker, int layer_index) {
+    const int64_t num_tiles = static_cast<int64_t>(tasks_.size()) * TilesPerTask();
+    thread_local Tile tile;
+    if (!SharesSplits(worker.count())) {
+      worker.ForEach(num_tiles, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          FillTile(i, layer_index, 0, max_splits_, tile);
+          AttendAll(tile.kernel, tile.out.data());
+        }
+      });
+      worker.Barrier();
+      return;
+    }
+    std::vector<AttentionState>& states = d_.attention_states_;
+    worker.ForEach(num_tiles * max_splits_, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int split = static_cast<int>(i % max_splits_);
+        FillTile(i / max_splits_, layer_index, split, split + 1, tile);
+        const SplitRange splits = SplitsOf(tile.kernel);
+        if (split >= splits.first && split < splits.last) AttendSplit(tile.kernel, split, states[i]);
+      }
+    });
+    worker.Barrier();
+    worker.ForEach(num_tiles, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        FillTile(i, layer_index, 0, 0, tile);
+        const SplitRange splits = SplitsOf(tile.kernel);
+        AttentionState* of_tile = &states[i * max_splits_];
+        AttentionState& state = of_tile[splits.first];
+        for (int later = splits.first + 1; later < splits.last; ++later) {
+          Kernels().attention_fold(state, of_tile[later], tile.kernel.num_queries, h_.head_dim);
+        }
+        Kernels().attention_finish(state, tile.kernel.num_queries, h_.head_dim, tile.out.data());
+      }
+    });
+    worker.Barrier();
   }
 
   // Gate and up to the FFN's inner activations. Few tokens are split among the workers too.
@@ -232,6 +289,7 @@ class Decoder::Pass {
   std::vector<int> slice_first_row_;  // [num_slices]
   std::vector<int> output_rows_;
   std::vector<AttentionTask> tasks_;
+  int max_splits_ = 1;                // of any task's context
 };
 
 void Decoder::Forward(std::span<const SequenceSlice> slices, KvCacheStorage& kv) {

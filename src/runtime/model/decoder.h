@@ -122,6 +122,7 @@ class Decoder {
   std::vector<float> hidden_, query_out_, key_out_, value_out_, projected_, gate_out_, up_out_, rope_, local_rope_;
   std::vector<float> outputs_, logits_;
   Activations normed_, attended_, ffn_, head_in_;
+  std::vector<AttentionState> attention_states_;  // of splits that are worked on side by side
   std::unique_ptr<MatmulScratch> scratch_;
   int num_outputs_ = 0;
 };

@@ -8,16 +8,29 @@ namespace {
 // A dot product is vpmaddubsw, vpmaddwd and vpaddd here; the first is what a long sum needs most.
 int64_t Int8Peak(int64_t rounds) noexcept {
   constexpr int kSums = 12;
-  __m256i sums[kSums];
-  for (__m256i& sum : sums) sum = _mm256_setzero_si256();
   __m256i ones = _mm256_set1_epi8(1);
+  // Twelve names and not an array, which would live in memory.
+  __m256i a = ones, b = ones, c = ones, d = ones, e = ones, f = ones, g = ones, h = ones, i = ones,
+          j = ones, k = ones, l = ones;
+  const auto step = [&](__m256i& sum) {
+    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(ones, ones));
+  };
   for (int64_t round = 0; round < rounds; ++round) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kSums; ++i) {
-      asm volatile("" : "+x"(ones));
-      sums[i] = _mm256_add_epi16(sums[i], _mm256_maddubs_epi16(ones, ones));
-      asm volatile("" : "+x"(sums[i]));
-    }
+    step(a);
+    step(b);
+    step(c);
+    step(d);
+    step(e);
+    step(f);
+    step(g);
+    step(h);
+    step(i);
+    step(j);
+    step(k);
+    step(l);
+    asm volatile(""
+                 : "+x"(a), "+x"(b), "+x"(c), "+x"(d), "+x"(e), "+x"(f), "+x"(g), "+x"(h), "+x"(i),
+                   "+x"(j), "+x"(k), "+x"(l), "+x"(ones));
   }
   return rounds * kSums * 32;
 }
