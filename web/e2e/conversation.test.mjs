@@ -253,7 +253,7 @@ for (const [name, start] of servers) {
       const body = request.postDataJSON();
       assert.equal(body.temperature, 0);
       assert.equal(body.seed, 7);
-      assert.equal(body.top_p, undefined);
+      assert.equal(body.top_p, 0.95);
       assert.deepEqual(body.messages, [{ role: "system", content: "Answer in one word." }, { role: "user", content: "Hello" }]);
     });
   });

@@ -1,5 +1,5 @@
-// The server under test: HEARTH_URL if it runs already, else the binary HEARTH_BIN with a model from HEARTH_MODELS on a free
-// port. Null where neither is given.
+// The server under test: HEARTH_URL if it runs already, else the binary HEARTH_BIN with the model HEARTH_MODEL, or one of HEARTH_MODELS,
+// on a free port. Null where neither is given.
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -14,7 +14,7 @@ export async function startRealServer() {
   if (process.env.HEARTH_URL) return { url: process.env.HEARTH_URL.replace(/\/$/, ""), stop: async () => {} };
   const binary = process.env.HEARTH_BIN;
   if (!binary) return null;
-  const model = join(process.env.HEARTH_MODELS ?? join(homedir(), ".cache/hearth-models"), modelFile);
+  const model = process.env.HEARTH_MODEL ?? join(process.env.HEARTH_MODELS ?? join(homedir(), ".cache/hearth-models"), modelFile);
   if (!existsSync(model)) throw new Error(`There is no model ${model}; set HEARTH_MODELS.`);
   const port = await freePort();
   const child = spawn(binary, ["serve", "--model", model, "--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });

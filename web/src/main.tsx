@@ -6,7 +6,7 @@ import { render } from "preact";
 import { streamChat } from "./api/client";
 import { Monitor } from "./api/monitor";
 import { Chats } from "./chat/chats";
-import { loadSettings, loadTheme, readLocal, saveSettings, writeLocal } from "./settings/settings";
+import { loadSettings, loadTheme, readLocal, saveSettings, sentSampling, writeLocal } from "./settings/settings";
 import { openStore } from "./store/store";
 import { App } from "./ui/app";
 import type { App as AppState, Toast } from "./ui/context";
@@ -29,7 +29,7 @@ async function start(root: HTMLElement): Promise<void> {
   const chats = new Chats({
     store,
     ask: (request, abort) => streamChat(request, settings.peek().apiKey, abort),
-    defaults: () => ({ model: model(), system: settings.peek().system, sampling: settings.peek().sampling }),
+    defaults: () => ({ model: model(), system: settings.peek().system, sampling: sentSampling(settings.peek().sampling) }),
     problem: (text) => (toast.value = { text }),
     changed: (id) => tabs?.postMessage(id),
   });

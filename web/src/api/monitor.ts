@@ -44,7 +44,7 @@ export class Monitor {
     if (health === "down") return "down";
     try {
       this.models.value = await fetchModels(this.key(), signal);
-      return health;
+      return this.models.value.length === 0 ? "loading" : health;
     } catch (error) {
       const kind = error instanceof FailureError ? error.failure.kind : "server";
       return kind === "key" ? "key" : kind === "busy" ? "loading" : "down";

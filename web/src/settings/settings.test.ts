@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { applyTheme, defaultSettings, loadSettings, loadTheme, parseSettings, readSampling, samplingFields, saveSettings } from "./settings";
+import { applyTheme, defaultSettings, loadSettings, loadTheme, parseSettings, readSampling, samplingFields, saveSettings, sentSampling } from "./settings";
 
 const field = (key: string) => samplingFields.find((item) => item.key === key)!;
 afterEach(() => {
@@ -27,6 +27,11 @@ describe("readSampling", () => {
     expect(readSampling(field("max_tokens"), "1.5")).toBeNull();
     expect(readSampling(field("max_tokens"), "0")).toBeNull();
   });
+});
+
+it("sends the usual values unless others are set, and nothing else", () => {
+  expect(sentSampling({})).toEqual({ temperature: 0.7, top_p: 0.95 });
+  expect(sentSampling({ temperature: 0, seed: 1 })).toEqual({ temperature: 0, top_p: 0.95, seed: 1 });
 });
 
 describe("storage", () => {

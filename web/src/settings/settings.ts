@@ -7,21 +7,21 @@ export interface SamplingField {
   hint: string;
   min: number;
   max: number;
-  step: number;
   integer?: true;
+  usual?: number; // sent when the user sets nothing; without it the field is not sent and the server decides
 }
 
-// Empty means that the field is not sent and the server decides.
+// The usual values are those of `hearth chat`: the API's own, OpenAI's, are too wild for small models.
 export const samplingFields: readonly SamplingField[] = [
-  { key: "temperature", label: "Temperature", hint: "0 always takes the likeliest token; higher is more varied.", min: 0, max: 2, step: 0.05 },
-  { key: "top_p", label: "Top P", hint: "Only the likeliest tokens that together reach this probability.", min: 0, max: 1, step: 0.01 },
-  { key: "top_k", label: "Top K", hint: "Only this many of the likeliest tokens; 0 for all.", min: 0, max: 1000, step: 1, integer: true },
-  { key: "min_p", label: "Min P", hint: "Only tokens at least this likely, compared with the likeliest.", min: 0, max: 1, step: 0.01 },
-  { key: "max_tokens", label: "Longest answer", hint: "In tokens.", min: 1, max: 131072, step: 1, integer: true },
-  { key: "seed", label: "Seed", hint: "The same seed gives the same answer again.", min: 0, max: Number.MAX_SAFE_INTEGER, step: 1, integer: true },
-  { key: "repetition_penalty", label: "Repetition penalty", hint: "Above 1: less of what was already said.", min: 0.5, max: 2, step: 0.05 },
-  { key: "presence_penalty", label: "Presence penalty", hint: "Above 0: new words rather than used ones.", min: -2, max: 2, step: 0.1 },
-  { key: "frequency_penalty", label: "Frequency penalty", hint: "Above 0: the more often used, the less likely.", min: -2, max: 2, step: 0.1 },
+  { key: "temperature", label: "Temperature", hint: "0 always takes the likeliest token; higher is more varied.", min: 0, max: 2, usual: 0.7 },
+  { key: "top_p", label: "Top P", hint: "Only the likeliest tokens that together reach this probability.", min: 0, max: 1, usual: 0.95 },
+  { key: "top_k", label: "Top K", hint: "Only this many of the likeliest tokens; 0 for all.", min: 0, max: 1000, integer: true },
+  { key: "min_p", label: "Min P", hint: "Only tokens at least this likely, compared with the likeliest.", min: 0, max: 1 },
+  { key: "max_tokens", label: "Longest answer", hint: "In tokens.", min: 1, max: 131072, integer: true },
+  { key: "seed", label: "Seed", hint: "The same seed gives the same answer again.", min: 0, max: Number.MAX_SAFE_INTEGER, integer: true },
+  { key: "repetition_penalty", label: "Repetition penalty", hint: "Above 1: less of what was already said.", min: 0.5, max: 2 },
+  { key: "presence_penalty", label: "Presence penalty", hint: "Above 0: new words rather than used ones.", min: -2, max: 2 },
+  { key: "frequency_penalty", label: "Frequency penalty", hint: "Above 0: the more often used, the less likely.", min: -2, max: 2 },
 ];
 
 export interface Settings {
@@ -32,6 +32,11 @@ export interface Settings {
 }
 
 export const defaultSettings: Settings = { system: "", model: "", apiKey: "", sampling: {} };
+
+export function sentSampling(set: Settings["sampling"]): Record<string, number> {
+  const usual = samplingFields.filter((field) => field.usual !== undefined).map((field) => [field.key, field.usual]);
+  return { ...(Object.fromEntries(usual) as Record<string, number>), ...set };
+}
 
 // The value as it is sent, or null for none: empty, not a number, or beyond the field's bounds.
 export function readSampling(field: SamplingField, text: string): number | null {

@@ -86,7 +86,7 @@ function Editor({ message, close }: { message: Message; close: () => void }) {
 export function Answer({ step, isLast }: { step: PathStep; isLast: boolean }) {
   const { chats } = useApp();
   const answering = chats.currentAnswering.value;
-  const live = answering?.message.value.id === step.message.id ? answering : null;
+  const live = answering?.message.peek().id === step.message.id ? answering : null;
   const message = live ? live.message.value : step.message;
   const split = splitThinking(message.text);
   const thinking = [message.thinking ?? "", split.thinking].filter((part) => part !== "").join("\n\n");
@@ -165,7 +165,10 @@ function Branches({ step }: { step: PathStep }) {
       <button type="button" class="icon-button small" aria-label="Earlier version" disabled={at === 0 || busy} onClick={() => go(at - 1)}>
         <Icon name="left" />
       </button>
-      <span aria-label={`Version ${at + 1} of ${siblings.length}`}>{at + 1}/{siblings.length}</span>
+      <span>
+        <span class="visually-hidden">Version </span>
+        {at + 1}/{siblings.length}
+      </span>
       <button type="button" class="icon-button small" aria-label="Later version" disabled={at === siblings.length - 1 || busy} onClick={() => go(at + 1)}>
         <Icon name="right" />
       </button>

@@ -17,7 +17,7 @@ export function SettingsDialog() {
         <div class="section-head">
           <h3 id="sampling-title">Sampling</h3>
           <button type="button" class="text-button" disabled={count === 0} onClick={() => change({ sampling: {} })}>
-            Reset to the server's defaults
+            Reset
           </button>
         </div>
         <div class="sampling">
@@ -101,7 +101,7 @@ function SamplingRow({ field }: { field: SamplingField }) {
         id={id}
         type="text"
         inputMode={field.min < 0 ? "text" : "decimal"}
-        placeholder="default"
+        placeholder={field.usual === undefined ? "default" : String(field.usual)}
         autocomplete="off"
         aria-describedby={`${id}-hint`}
         aria-invalid={invalid}

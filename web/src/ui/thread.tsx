@@ -47,7 +47,7 @@ export function Thread({ editing }: { editing: Signal<string | null> }) {
     else if (scroller.current) scroller.current.scrollTop = 0;
   }, [key, count, last]);
   useLayoutEffect(() => {
-    if (following.current) toEnd();
+    if (following.current && count > 0) toEnd();
   }, [grown, chats.currentAnswering.value === null]);
 
   async function onClick(event: MouseEvent): Promise<void> {

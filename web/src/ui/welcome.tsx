@@ -3,8 +3,8 @@ import { Flame } from "./icons";
 
 const examples: [title: string, prompt: string][] = [
   ["Explain", "Explain how a rainbow forms, so that a child understands it."],
-  ["Write", "Write a short, friendly e-mail that moves a meeting from Monday to Wednesday."],
-  ["Code", "Write a Python function that tells whether a word is a palindrome, with two examples."],
+  ["Write", "Write a friendly e-mail that moves a meeting to Wednesday."],
+  ["Code", "Write a Python function that recognises palindromes."],
   ["Plan", "Give me three ideas for a simple dinner with rice, eggs and spinach."],
 ];
 
