@@ -7,6 +7,10 @@ target_compile_options(hearth_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
   # Results must not depend on where the compiler chose to fuse: kernels that want an FMA say so.
   -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # Cries wolf at string concatenation (GCC bug 105651).
+  target_compile_options(hearth_options INTERFACE -Wno-restrict)
+endif()
 if(HEARTH_WERROR)
   target_compile_options(hearth_options INTERFACE -Werror)
 endif()

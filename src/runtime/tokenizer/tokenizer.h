@@ -40,7 +40,7 @@ class Tokenizer {
   // The bytes a token stands for in running text; may be part of a UTF-8 character. Control tokens give an empty string
   // unless `show_special`. Requires: 0 <= id < vocab_size().
   virtual std::string TokenBytes(TokenId id, bool show_special = false) const = 0;
-  // Text of a whole sequence as a user would read it (SentencePiece drops its leading space here).
+  // Text of a whole sequence as a user would read it: always valid UTF-8, broken bytes as U+FFFD.
   virtual std::string Decode(std::span<const TokenId> ids, bool show_special = false) const = 0;
 
   virtual int vocab_size() const = 0;
@@ -53,6 +53,8 @@ class Tokenizer {
   virtual std::optional<TokenId> bos() const = 0;
   virtual std::optional<TokenId> eos() const = 0;
   virtual bool adds_bos() const = 0;
+  // Whether text begins with a space that is not the user's (SentencePiece and WordPiece), which Decode drops.
+  virtual bool drops_leading_space() const { return false; }
   virtual std::string_view model_name() const = 0;  // "gpt2", "llama", "bert"
   virtual std::string_view pre_name() const = 0;    // pre-tokenizer, "qwen2"; empty where there is none
 
@@ -64,8 +66,9 @@ class Tokenizer {
 // or proves invalid (then U+FFFD). One per stream.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const Tokenizer& tokenizer, bool show_special = false)
-      : tokenizer_(&tokenizer), show_special_(show_special) {}
+  // `continues_text`: what is decoded goes on from text before it, so that a leading space is part of it.
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool show_special = false, bool continues_text = false)
+      : tokenizer_(&tokenizer), show_special_(show_special), at_start_(!continues_text) {}
   // Text that became complete with this token; may be empty.
   std::string Push(TokenId id);
   // Whatever is left at the end, invalid bytes as U+FFFD.
@@ -74,7 +77,7 @@ class StreamDecoder {
  private:
   const Tokenizer* tokenizer_;
   bool show_special_;
-  bool at_start_ = true;
+  bool at_start_;
   std::string pending_;
 };
 
