@@ -1,2 +1,3 @@
-// The one place where Asio's non-template code is compiled (BOOST_ASIO_SEPARATE_COMPILATION, set in CMakeLists.txt).
+// The one place where Asio's non-template code is compiled (BOOST_ASIO_SEPARATE_COMPILATION, set in
+// CMakeLists.txt).
 #include <boost/asio/impl/src.hpp>

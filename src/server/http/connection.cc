@@ -21,8 +21,6 @@ constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 // What a client may send ahead while its request is being answered. More is no honest pipelining.
 constexpr size_t kMaxReadAhead = 256 * 1024;
-// Below this rate a client that reads at all still counts as stuck.
-constexpr size_t kMinBytesPerSecond = 16 * 1024;
 constexpr milliseconds kLingerTimeout{1000};
 constexpr size_t kLingerBytes = 1024 * 1024;
 
@@ -52,8 +50,9 @@ void Connection::Start() {
 }
 
 asio::awaitable<void> Connection::Run() {
-  while (!closed_ && co_await ServeOne()) {
-  }
+  // g++ 12 miscompiles co_await as an operand of && or ||.
+  bool open = true;
+  while (open && !closed_) open = co_await ServeOne();
   Close();
 }
 
@@ -83,7 +82,8 @@ asio::awaitable<bool> Connection::ServeOne() {
   exchange->End();
   exchange_.reset();
   first_request_ = false;
-  co_return delivered && exchange->keep_alive();
+  // A stream that began before the stop still promised to keep the connection.
+  co_return delivered && exchange->keep_alive() && !core_->draining;
 }
 
 std::optional<Response> Connection::CheckHead(const Request& request) {
@@ -119,9 +119,9 @@ asio::awaitable<bool> Connection::ReadRequest(RequestParser& parser,
         if (refusal) co_return parser.done();
         if (!parser.done()) {
           ArmDeadline(options.body_timeout);
-          if (parser.expects_continue() && in_.empty() &&
-              !co_await WriteAll("HTTP/1.1 100 Continue\r\n\r\n")) {
-            co_return false;
+          if (parser.expects_continue() && in_.empty()) {
+            const bool sent = co_await WriteAll("HTTP/1.1 100 Continue\r\n\r\n");
+            if (!sent) co_return false;
           }
           continue;
         }
@@ -156,7 +156,7 @@ bool Connection::ReadAvailable() {
 }
 
 asio::awaitable<bool> Connection::WriteAll(std::string_view data) {
-  const milliseconds allowance(data.size() * 1000 / kMinBytesPerSecond);
+  const milliseconds allowance(data.size() * 1000 / core_->options.min_bytes_per_second);
   bool armed = false;
   bool ok = true;
   while (!data.empty()) {
@@ -212,9 +212,11 @@ asio::awaitable<bool> Connection::WriteExchange(ExchangeImpl& exchange) {
 asio::awaitable<void> Connection::Refuse(const Request& request, const Response& response) {
   timed_out_ = false;
   bytes_sent_ = 0;
-  const std::string head =
+  std::string text =
       SerializeHead(response, static_cast<long long>(response.body.size()), false, false);
-  const bool sent = co_await WriteAll(request.method == "HEAD" ? head : head + response.body);
+  if (request.method != "HEAD") text += response.body;
+  // A named string: g++ 12 destroys temporaries of a co_await expression twice.
+  const bool sent = co_await WriteAll(text);
   Summary summary;
   summary.method = request.method;
   summary.path = request.path;
@@ -257,7 +259,8 @@ void Connection::WatchForClose() {
 }
 
 void Connection::OnWatched() {
-  // A client that closes only its sending side is taken as gone too: the two cannot be told apart before a write fails.
+  // A client that closes only its sending side is taken as gone too: the two cannot be told apart
+  // before a write fails.
   if (!ReadAvailable() || in_.size() > kMaxReadAhead) {
     ClientGone();
   } else if (exchange_ != nullptr && !exchange_->finished()) {

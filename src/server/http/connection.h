@@ -1,6 +1,7 @@
 #pragma once
-// One client's connection: reads requests, hands them to the handler, writes what it answers, watches for the client to leave.
-// Internal to http/. Threads: everything but the constructor runs on the connection's strand.
+// One client's connection: reads requests, hands them to the handler, writes what it answers,
+// watches for the client to leave. Internal to http/. Threads: everything but the constructor runs
+// on the connection's strand.
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
@@ -64,7 +65,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<bool> WriteAll(std::string_view data);
   boost::asio::awaitable<bool> WriteExchange(ExchangeImpl& exchange);
   boost::asio::awaitable<void> Refuse(const Request& request, const Response& response);
-  // Lets the client read the last response before the connection goes: closing with unread input would reset it.
+  // Lets the client read the last response before the connection goes: closing with unread input
+  // would reset it.
   boost::asio::awaitable<void> Linger();
   boost::asio::awaitable<void> Wait();
 
@@ -89,11 +91,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::steady_timer wake_;  // never fires by itself: a condition variable for coroutines
   uint64_t deadline_serial_ = 0;
   std::string peer_;
-  std::string in_;  // received, not yet parsed
+  std::string in_;                          // received, not yet parsed
   std::shared_ptr<ExchangeImpl> exchange_;  // while a handler is at work
   std::chrono::steady_clock::time_point request_start_;
   bool first_request_ = true;
-  bool idle_ = true;      // waiting for the first byte of a request
+  bool idle_ = true;  // waiting for the first byte of a request
   bool watching_ = false;
   bool timed_out_ = false;
   bool closed_ = false;

@@ -1,8 +1,9 @@
 #pragma once
 // One request and its response, as a handler sees them.
-// Threads: Handler's methods are called on an I/O thread and must not block. Of Exchange, only Post and request() may be used from
-// any thread; everything else belongs to the exchange's own executor: inside Handler::Handle, in functions given to Post and
-// RunAfter, and in the close callback. All of these run one at a time.
+// Threads: Handler's methods are called on an I/O thread and must not block. Of Exchange, only Post
+// and request() may be used from any thread; everything else belongs to the exchange's own
+// executor: inside Handler::Handle, in functions given to Post and RunAfter, and in the close
+// callback. All of these run one at a time.
 
 #include <chrono>
 #include <functional>
@@ -30,7 +31,8 @@ class Exchange {
   // A complete response. Ignored once a response has begun.
   virtual void Respond(Response response) = 0;
 
-  // Or a response of unknown length: StartStream, any number of Write, Finish. `head.body` is not used.
+  // Or a response of unknown length: StartStream, any number of Write, Finish. `head.body` is not
+  // used.
   virtual void StartStream(Response head) = 0;
   // False when the client is gone, or has fallen so far behind that its connection was dropped.
   virtual bool Write(std::string_view data) = 0;
@@ -39,7 +41,8 @@ class Exchange {
   // A response has begun.
   virtual bool started() const = 0;
 
-  // Called at most once per reason while the response is not complete. Replaces an earlier callback; released with the exchange.
+  // Called at most once per reason while the response is not complete. Replaces an earlier
+  // callback; released with the exchange.
   virtual void OnClose(std::function<void(CloseReason)> callback) = 0;
 
   // Runs `function` on the executor. Dropped once the server has stopped.
@@ -68,7 +71,8 @@ class Handler {
   virtual ~Handler() = default;
   // Looks at a request before its body is read (request.body is empty); a response refuses it.
   virtual std::optional<Response> CheckHead(const Request& request) = 0;
-  // Answers through the exchange, now or later; every exchange must be answered unless its client leaves.
+  // Answers through the exchange, now or later; every exchange must be answered unless its client
+  // leaves.
   virtual void Handle(std::shared_ptr<Exchange> exchange) = 0;
   // The response for what HTTP itself refuses.
   virtual Response OnFailure(const Failure& failure) = 0;

@@ -27,7 +27,8 @@ void ExchangeImpl::Respond(Response response) {
   keep_alive_ = keep_alive_ && !response.close && !core_->draining;
   out_ += SerializeHead(response, static_cast<long long>(response.body.size()), keep_alive_,
                         request_.is_http_1_0);
-  const bool bodiless = request_.method == "HEAD" || response.status == 204 || response.status == 304;
+  const bool bodiless =
+      request_.method == "HEAD" || response.status == 204 || response.status == 304;
   finished_ = true;
   Append(bodiless ? std::string_view() : std::string_view(response.body));
 }
@@ -81,8 +82,8 @@ void ExchangeImpl::RunAfter(std::chrono::milliseconds delay, std::function<void(
   if (connection_ == nullptr) return;
   auto timer = std::make_shared<boost::asio::steady_timer>(strand_, delay);
   timers_.push_back(timer);
-  timer->async_wait([weak = weak_from_this(), timer, function = std::move(function)](
-                        const boost::system::error_code& error) {
+  timer->async_wait([weak = weak_from_this(), timer,
+                     function = std::move(function)](const boost::system::error_code& error) {
     const auto self = weak.lock();
     if (!self) return;
     std::erase(self->timers_, timer);
@@ -94,7 +95,8 @@ void ExchangeImpl::CallGuarded(const std::function<void()>& function) {
   try {
     function();
   } catch (const std::exception&) {
-    // Out of memory, or a library that throws: this client's answer is lost, everyone else's is not.
+    // Out of memory, or a library that throws: this client's answer is lost, everyone else's is
+    // not.
     if (connection_ != nullptr) connection_->ClientGone();
   }
 }

@@ -33,7 +33,8 @@ class ExchangeImpl : public Exchange, public std::enable_shared_from_this<Exchan
   bool has_output() const { return !out_.empty(); }
   std::string TakeOutput();
   void Notify(CloseReason reason);
-  // No more of anything: the connection goes on without this exchange. What the handler still calls has no effect.
+  // No more of anything: the connection goes on without this exchange. What the handler still calls
+  // has no effect.
   void End();
   Summary Describe() const;
 

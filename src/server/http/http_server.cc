@@ -28,13 +28,15 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-// Out of file descriptors, the connection that could not be accepted stays ready: without a pause the loop would spin on it.
+// Out of file descriptors, the connection that could not be accepted stays ready: without a pause
+// the loop would spin on it.
 constexpr milliseconds kAcceptPause{100};
 constexpr milliseconds kDrainPoll{10};
 constexpr milliseconds kFlushTimeout{1000};  // for the errors that cut responses end with
-constexpr int kReservedFiles = 128;          // models, logs, the page's own connections to elsewhere
+constexpr int kReservedFiles = 128;  // models, logs, the page's own connections to elsewhere
 
-// Raises the soft limit on open files where that is needed, and returns how many connections it then allows.
+// Raises the soft limit on open files where that is needed, and returns how many connections it
+// then allows.
 int ConnectionLimit(int wanted) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
@@ -120,7 +122,8 @@ struct HttpServer::Impl {
     if (!error) socket.set_option(tcp::no_delay(true), error);
     if (error) return;
     if (core->options.send_buffer_bytes > 0) {
-      socket.set_option(asio::socket_base::send_buffer_size(core->options.send_buffer_bytes), error);
+      socket.set_option(asio::socket_base::send_buffer_size(core->options.send_buffer_bytes),
+                        error);
     }
     const tcp::endpoint remote = socket.remote_endpoint(error);
     if (error) return;
@@ -149,7 +152,8 @@ struct HttpServer::Impl {
     {
       const std::lock_guard lock(core->mutex);
       for (Connection* connection : core->connections) {
-        if (auto shared = connection->weak_from_this().lock()) connections.push_back(std::move(shared));
+        if (auto shared = connection->weak_from_this().lock())
+          connections.push_back(std::move(shared));
       }
     }
     for (const auto& connection : connections) ((*connection).*method)();
@@ -200,7 +204,8 @@ struct HttpServer::Impl {
       try {
         core->context.run();
       } catch (const std::exception&) {
-        // Out of memory in a library's handler; the connection it belonged to is lost, the server is not.
+        // Out of memory in a library's handler; the connection it belonged to is lost, the server
+        // is not.
       }
     }
   }
@@ -216,9 +221,7 @@ struct HttpServer::Impl {
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-HttpServer::~HttpServer() {
-  impl_->core->stopped = true;
-}
+HttpServer::~HttpServer() { impl_->core->stopped = true; }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Create(const ServerOptions& options,
                                                        Handler* handler) {

@@ -17,7 +17,8 @@ using testing::MakeRequest;
 using testing::TestClient;
 using testing::TestResponse;
 
-// /echo answers with the body; /stream writes pieces until the client leaves; /later answers when told to; /throw throws.
+// /echo answers with the body; /stream writes pieces until the client leaves; /later answers when
+// told to; /throw throws.
 class TestHandler : public Handler {
  public:
   std::optional<Response> CheckHead(const Request& request) override {
@@ -30,21 +31,29 @@ class TestHandler : public Handler {
     exchange->OnClose([this, weak = std::weak_ptr(exchange)](CloseReason reason) {
       ++(reason == CloseReason::kClientGone ? gone : stopping);
       if (reason == CloseReason::kServerStopping) {
-        if (const auto self = weak.lock()) self->Respond({.status = 503, .content_type = "", .headers = {}, .body = "stopped"});
+        if (const auto self = weak.lock())
+          self->Respond({.status = 503, .content_type = "", .headers = {}, .body = "stopped"});
       }
     });
     if (path == "/later") {
       const std::lock_guard lock(mutex);
       later = exchange;
     } else if (path == "/stream") {
-      exchange->StartStream({.status = 200, .content_type = "text/plain", .headers = {}, .body = ""});
+      exchange->StartStream(
+          {.status = 200, .content_type = "text/plain", .headers = {}, .body = ""});
       WritePiece(exchange, 0);
     } else {
-      exchange->Respond({.status = 200, .content_type = "text/plain", .headers = {}, .body = std::move(exchange->request().body)});
+      exchange->Respond({.status = 200,
+                         .content_type = "text/plain",
+                         .headers = {},
+                         .body = std::move(exchange->request().body)});
     }
   }
   Response OnFailure(const Failure& failure) override {
-    return {.status = failure.status, .content_type = "text/plain", .headers = {}, .body = failure.message};
+    return {.status = failure.status,
+            .content_type = "text/plain",
+            .headers = {},
+            .body = failure.message};
   }
   void OnComplete(const Summary& summary) override {
     const std::lock_guard lock(mutex);
@@ -56,7 +65,8 @@ class TestHandler : public Handler {
     if (!exchange->Write(std::string(piece_bytes, 'x'))) return;
     ++written;
     if (count + 1 == max_pieces) return exchange->Finish();
-    exchange->RunAfter(milliseconds(1), [this, exchange, count] { WritePiece(exchange, count + 1); });
+    exchange->RunAfter(milliseconds(1),
+                       [this, exchange, count] { WritePiece(exchange, count + 1); });
   }
 
   std::mutex mutex;
@@ -123,8 +133,8 @@ TEST_F(HttpServerTest, AnswersOnAKeptConnection) {
 TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) {
   Start();
   TestClient client(port());
-  client.Send(MakeRequest("POST", "/echo", "1") + MakeRequest("POST", "/echo", "2") + MakeRequest("GET", "/throw") +
-              MakeRequest("POST", "/echo", "3"));
+  client.Send(MakeRequest("POST", "/echo", "1") + MakeRequest("POST", "/echo", "2") +
+              MakeRequest("GET", "/throw") + MakeRequest("POST", "/echo", "3"));
   EXPECT_EQ(client.Read().body, "1");
   EXPECT_EQ(client.Read().body, "2");
   EXPECT_EQ(client.Read().status, 500);
@@ -152,7 +162,8 @@ TEST_F(HttpServerTest, RefusesBeforeTheBodyArrives) {
 TEST_F(HttpServerTest, SaysContinueToWhoAsks) {
   Start();
   TestClient client(port());
-  client.Send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+  client.Send(
+      "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
   EXPECT_TRUE(client.ReadUntil("\r\n\r\n").starts_with("HTTP/1.1 100 Continue"));
   client.Send("ok");
   EXPECT_EQ(client.Read().body, "ok");
@@ -174,7 +185,10 @@ TEST_F(HttpServerTest, NoticesAClientThatLeavesWhileItWaits) {
   Start();
   TestClient client(port());
   client.Send(MakeRequest("GET", "/later"));
-  ASSERT_TRUE(Eventually([&] { const std::lock_guard lock(handler.mutex); return handler.later != nullptr; }));
+  ASSERT_TRUE(Eventually([&] {
+    const std::lock_guard lock(handler.mutex);
+    return handler.later != nullptr;
+  }));
   const auto start = std::chrono::steady_clock::now();
   client.Close();
   ASSERT_TRUE(Eventually([&] { return handler.gone == 1; }));
@@ -204,6 +218,7 @@ TEST_F(HttpServerTest, DropsAReaderThatFallsTooFarBehind) {
 
 TEST_F(HttpServerTest, GivesUpOnAReaderThatTakesNothing) {
   options.write_timeout = milliseconds(50);
+  options.min_bytes_per_second = 1'000'000;
   options.send_buffer_bytes = 4096;
   handler.piece_bytes = 200 * 1024;
   handler.max_pieces = 4;
@@ -297,7 +312,10 @@ TEST_F(HttpServerTest, StopCutsWhatDoesNotFinish) {
   Start();
   TestClient client(port());
   client.Send(MakeRequest("GET", "/later"));
-  ASSERT_TRUE(Eventually([&] { const std::lock_guard lock(handler.mutex); return handler.later != nullptr; }));
+  ASSERT_TRUE(Eventually([&] {
+    const std::lock_guard lock(handler.mutex);
+    return handler.later != nullptr;
+  }));
   server->Stop();
   EXPECT_EQ(client.Read().body, "stopped");
   EXPECT_TRUE(Eventually([&] { return !running; }));

@@ -46,8 +46,9 @@ struct Failure {
 
 std::string_view ReasonPhrase(int status);
 
-// The status line and headers up to the empty line. `body_size` < 0: the length is not known beforehand; then the body follows in
-// chunks, or, for an HTTP/1.0 client, up to the connection's end.
+// The status line and headers up to the empty line. `body_size` < 0: the length is not known
+// beforehand; then the body follows in chunks, or, for an HTTP/1.0 client, up to the connection's
+// end.
 std::string SerializeHead(const Response& response, long long body_size, bool keep_alive,
                           bool is_http_1_0);
 

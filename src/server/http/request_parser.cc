@@ -15,13 +15,15 @@ using BeastParser = bhttp::request_parser<bhttp::string_body>;
 
 Failure FailureOf(const boost::system::error_code& error, const ParserLimits& limits) {
   if (error == bhttp::error::header_limit) {
-    return {431, "the request's headers are longer than " + std::to_string(limits.max_header_bytes) +
-                     " bytes"};
+    return {431, "the request's headers are longer than " +
+                     std::to_string(limits.max_header_bytes) + " bytes"};
   }
   if (error == bhttp::error::body_limit) {
-    return {413, "the request's body is longer than " + std::to_string(limits.max_body_bytes) + " bytes"};
+    return {413, "the request's body is longer than " + std::to_string(limits.max_body_bytes) +
+                     " bytes"};
   }
-  if (error == bhttp::error::bad_version) return {505, "only HTTP/1.0 and HTTP/1.1 are spoken here"};
+  if (error == bhttp::error::bad_version)
+    return {505, "only HTTP/1.0 and HTTP/1.1 are spoken here"};
   return {400, "malformed HTTP request: " + error.message()};
 }
 
@@ -51,7 +53,8 @@ std::optional<std::string> PercentDecode(std::string_view text) {
   return out;
 }
 
-// Splits the request target (RFC 9112, 3.2) into request.path, .query and, for the absolute form, .authority.
+// Splits the request target (RFC 9112, 3.2) into request.path, .query and, for the absolute form,
+// .authority.
 std::optional<Failure> ParseTarget(std::string_view target, Request& request) {
   if (target == "*") {
     if (request.method != "OPTIONS") return Failure{400, "the target * is for OPTIONS alone"};
@@ -82,8 +85,8 @@ std::optional<Failure> CheckFraming(const Request& request) {
   const size_t codings = request.Count("Transfer-Encoding");
   if (lengths > 1) return Failure{400, "the request has more than one Content-Length"};
   // Beast takes a list of equal lengths; a proxy in front may not.
-  if (lengths == 1 && request.Find("Content-Length")->find_first_not_of("0123456789") !=
-                          std::string::npos) {
+  if (lengths == 1 &&
+      request.Find("Content-Length")->find_first_not_of("0123456789") != std::string::npos) {
     return Failure{400, "the request's Content-Length is not a number"};
   }
   if (lengths > 0 && codings > 0) {
@@ -148,10 +151,12 @@ RequestParser::~RequestParser() = default;
 tl::expected<size_t, Failure> RequestParser::Feed(std::string_view data) {
   size_t used = 0;
   // Clients may send an empty line between requests (RFC 9112, 2.2).
-  while (!impl_->started && used < data.size() && (data[used] == '\r' || data[used] == '\n')) ++used;
+  while (!impl_->started && used < data.size() && (data[used] == '\r' || data[used] == '\n'))
+    ++used;
   if (used == data.size()) return used;
   impl_->started = true;
-  // Beast's put() takes at most one stage at a time unless eager, which is what lets the caller see the head first.
+  // Beast's put() takes at most one stage at a time unless eager, which is what lets the caller see
+  // the head first.
   impl_->parser.eager(impl_->head_taken);
   while (used < data.size() && !impl_->done) {
     boost::system::error_code error;
@@ -161,7 +166,8 @@ tl::expected<size_t, Failure> RequestParser::Feed(std::string_view data) {
     if (error == bhttp::error::need_more) error = {};
     if (error) return tl::unexpected(FailureOf(error, impl_->limits));
     if (!impl_->head_taken) {
-      // Beast measures what it is given in one piece, so headers that trickle in would add up unnoticed.
+      // Beast measures what it is given in one piece, so headers that trickle in would add up
+      // unnoticed.
       impl_->head_bytes += taken;
       const size_t waiting = impl_->parser.is_header_done() ? 0 : data.size() - used;
       if (impl_->head_bytes + waiting > impl_->limits.max_header_bytes) {
@@ -170,7 +176,8 @@ tl::expected<size_t, Failure> RequestParser::Feed(std::string_view data) {
     }
     if (impl_->parser.is_header_done() && !impl_->head_taken) {
       impl_->head_taken = true;
-      if (std::optional<Failure> failure = impl_->TakeHead()) return tl::unexpected(std::move(*failure));
+      if (std::optional<Failure> failure = impl_->TakeHead())
+        return tl::unexpected(std::move(*failure));
       impl_->done = impl_->parser.is_done();
       return used;
     }

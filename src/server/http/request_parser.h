@@ -1,7 +1,7 @@
 #pragma once
-// Bytes of one connection -> one HTTP/1.x request. Wraps Boost.Beast's parser and adds what a server that faces browsers and
-// proxies must also refuse: two lengths, a length beside a transfer coding, codings other than one `chunked`, a missing or
-// second Host, escapes that do not decode.
+// Bytes of one connection -> one HTTP/1.x request. Wraps Boost.Beast's parser and adds what a
+// server that faces browsers and proxies must also refuse: two lengths, a length beside a transfer
+// coding, codings other than one `chunked`, a missing or second Host, escapes that do not decode.
 // Source: RFC 9112. Threads: one thread at a time.
 
 #include <cstddef>
@@ -14,7 +14,7 @@
 namespace hearth::http {
 
 struct ParserLimits {
-  size_t max_header_bytes = 32 * 1024;  // request line and headers: 431
+  size_t max_header_bytes = 32 * 1024;      // request line and headers: 431
   size_t max_body_bytes = 8 * 1024 * 1024;  // 413
 };
 
@@ -25,9 +25,10 @@ class RequestParser {
   RequestParser(const RequestParser&) = delete;
   RequestParser& operator=(const RequestParser&) = delete;
 
-  // Takes what it can use from `data` and returns how much that was. Unused bytes must be given again, in front of what
-  // follows them. Stops behind the head, so that the caller can look at it before the body is read, and behind the request.
-  // After a failure the parser is of no further use.
+  // Takes what it can use from `data` and returns how much that was. Unused bytes must be given
+  // again, in front of what follows them. Stops behind the head, so that the caller can look at it
+  // before the body is read, and behind the request. After a failure the parser is of no further
+  // use.
   tl::expected<size_t, Failure> Feed(std::string_view data);
 
   bool head_done() const;

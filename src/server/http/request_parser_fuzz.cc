@@ -1,4 +1,5 @@
-// The bytes of a connection, cut where the first byte says. However they are cut, the requests must come out the same.
+// The bytes of a connection, cut where the first byte says. However they are cut, the requests must
+// come out the same.
 
 #include <cstdint>
 #include <cstdlib>
@@ -40,8 +41,8 @@ Outcome ParseAll(std::string_view bytes, size_t step) {
     const hearth::http::Request& request = parser.request();
     if (!request.path.starts_with('/') && request.path != "*") std::abort();
     if (request.body.size() > limits.max_body_bytes) std::abort();
-    outcome.requests.push_back(request.method + ' ' + request.path + '?' + request.query + '@' + request.authority +
-                               '\n' + request.body);
+    outcome.requests.push_back(request.method + ' ' + request.path + '?' + request.query + '@' +
+                               request.authority + '\n' + request.body);
   }
 }
 
@@ -52,7 +53,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data + 1), size - 1);
   const Outcome whole = ParseAll(bytes, bytes.size() + 1);
   const Outcome cut = ParseAll(bytes, 1 + data[0] % 16);
-  // Limits are about what has arrived, so a cut request may be refused for another reason; never accepted instead.
+  // Limits are about what has arrived, so a cut request may be refused for another reason; never
+  // accepted instead.
   if (whole.requests != cut.requests && whole.failure == 0) std::abort();
   if ((whole.failure == 0) != (cut.failure == 0)) std::abort();
   return 0;

@@ -8,7 +8,8 @@ namespace hearth::http {
 namespace {
 
 // Feeds `bytes` in pieces of `step`; 0 means parsed, -1 incomplete, else the status of the failure.
-int Parse(std::string_view bytes, size_t step, Request* request = nullptr, ParserLimits limits = {}) {
+int Parse(std::string_view bytes, size_t step, Request* request = nullptr,
+          ParserLimits limits = {}) {
   RequestParser parser(limits);
   std::string pending;
   while (!parser.done()) {
@@ -33,7 +34,10 @@ void ExpectStatus(std::string_view bytes, int status) {
 TEST(RequestParser, ReadsARequestHoweverItIsCut) {
   for (const size_t step : {1, 2, 7, 1000}) {
     Request request;
-    ASSERT_EQ(Parse("\r\nPOST /a%20b?c=d%20 HTTP/1.1\r\nHost: h:80\r\nContent-Length: 5\r\n\r\nhello", step, &request), 0);
+    ASSERT_EQ(
+        Parse("\r\nPOST /a%20b?c=d%20 HTTP/1.1\r\nHost: h:80\r\nContent-Length: 5\r\n\r\nhello",
+              step, &request),
+        0);
     EXPECT_EQ(request.method, "POST");
     EXPECT_EQ(request.path, "/a b");
     EXPECT_EQ(request.query, "c=d%20");
@@ -45,7 +49,10 @@ TEST(RequestParser, ReadsARequestHoweverItIsCut) {
 TEST(RequestParser, ReadsChunks) {
   for (const size_t step : {1, 5, 1000}) {
     Request request;
-    ASSERT_EQ(Parse("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", step, &request), 0);
+    ASSERT_EQ(Parse("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+                    "chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+                    step, &request),
+              0);
     EXPECT_EQ(request.body, "abcde");
   }
 }
@@ -60,12 +67,17 @@ TEST(RequestParser, StopsBehindTheFirstOfPipelinedRequests) {
 }
 
 TEST(RequestParser, RefusesAmbiguousFraming) {
-  ExpectStatus("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400);
+  ExpectStatus("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+               400);
   ExpectStatus("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\na", 400);
-  ExpectStatus("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
+  ExpectStatus(
+      "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n0\r\n\r\n",
+      400);
   ExpectStatus("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", 400);
   ExpectStatus("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\nab\r\n", 400);
-  ExpectStatus("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400);
+  ExpectStatus(
+      "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400);
 }
 
 TEST(RequestParser, RefusesWhatIsNotOneHost) {
@@ -85,7 +97,8 @@ TEST(RequestParser, RefusesOtherVersionsCodingsAndTargets) {
 }
 
 TEST(RequestParser, RefusesLongHeadersHoweverTheyTrickle) {
-  const std::string head = "GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(40'000, 'x') + "\r\n\r\n";
+  const std::string head =
+      "GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(40'000, 'x') + "\r\n\r\n";
   for (const size_t step : {100, 100'000}) EXPECT_EQ(Parse(head, step), 431) << step;
   std::string many = "GET / HTTP/1.1\r\nHost: h\r\n";
   for (int i = 0; i < 5000; ++i) many += "X-" + std::to_string(i) + ": y\r\n";
@@ -94,16 +107,23 @@ TEST(RequestParser, RefusesLongHeadersHoweverTheyTrickle) {
 
 TEST(RequestParser, RefusesLongBodies) {
   const ParserLimits limits{.max_header_bytes = 1024, .max_body_bytes = 10};
-  EXPECT_EQ(Parse("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n", 1000, nullptr, limits), 413);
-  EXPECT_EQ(Parse("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n", 1000,
-                  nullptr, limits), 413);
-  EXPECT_EQ(Parse("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999999\r\n\r\n", 1000, nullptr, limits), 400);
+  EXPECT_EQ(
+      Parse("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n", 1000, nullptr, limits),
+      413);
+  EXPECT_EQ(Parse("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello "
+                  "world\r\n0\r\n\r\n",
+                  1000, nullptr, limits),
+            413);
+  EXPECT_EQ(Parse("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+                  1000, nullptr, limits),
+            400);
 }
 
 TEST(SerializeHead, KeepsLineBreaksOutOfHeaders) {
   Response response;
   response.headers = {{"X-Evil", "a\r\nSet-Cookie: b"}};
-  EXPECT_NE(SerializeHead(response, 0, true, false).find("X-Evil: aSet-Cookie: b\r\n"), std::string::npos);
+  EXPECT_NE(SerializeHead(response, 0, true, false).find("X-Evil: aSet-Cookie: b\r\n"),
+            std::string::npos);
 }
 
 }  // namespace

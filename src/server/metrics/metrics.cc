@@ -18,14 +18,18 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 using Buckets = Histogram::BucketBoundaries;
 
-const Buckets kFirstTokenSeconds = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
-                                    1.0,   2.5,   5.0,  7.5,  10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0};
+const Buckets kFirstTokenSeconds = {0.001, 0.005, 0.01, 0.02,  0.04,  0.06,  0.08, 0.1,
+                                    0.25,  0.5,   0.75, 1.0,   2.5,   5.0,   7.5,  10.0,
+                                    20.0,  40.0,  80.0, 160.0, 640.0, 2560.0};
 // vLLM begins at 10 ms; small models on a CPU are faster than that.
-const Buckets kInterTokenSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3,
-                                    0.4,   0.5,    0.75,  1.0,  2.5,   5.0,  7.5,   10.0, 20.0, 40.0, 80.0};
-const Buckets kRequestSeconds = {0.05, 0.1, 0.3,  0.5,  0.8,  1.0,  1.5,   2.0,   2.5,   5.0,    10.0,
-                                 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0};
-const Buckets kTokens = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
+const Buckets kInterTokenSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1,
+                                    0.15,  0.2,    0.3,   0.4,  0.5,   0.75, 1.0,   2.5,
+                                    5.0,   7.5,    10.0,  20.0, 40.0,  80.0};
+const Buckets kRequestSeconds = {0.05, 0.1,   0.3,   0.5,   0.8,   1.0,    1.5,   2.0,
+                                 2.5,  5.0,   10.0,  15.0,  20.0,  30.0,   40.0,  50.0,
+                                 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0};
+const Buckets kTokens = {1,   2,    5,    10,   20,    50,    100,   200,
+                         500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
 
 }  // namespace
 
@@ -39,7 +43,8 @@ struct Metrics::Impl {
     return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(labels);
   }
   Histogram& MakeHistogram(const char* name, const char* help, const Buckets& buckets) {
-    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(labels, buckets);
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(labels,
+                                                                                     buckets);
   }
   prometheus::Family<Counter>& MakeFamily(const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Labels(labels).Register(registry);
@@ -56,51 +61,63 @@ struct Metrics::Impl {
   std::mutex render_mutex;
 
   Gauge& running = MakeGauge("vllm:num_requests_running", "Requests in the batch.");
-  Gauge& waiting = MakeGauge("vllm:num_requests_waiting", "Requests waiting for a place in the batch.");
-  Gauge& kv_usage = MakeGauge("vllm:kv_cache_usage_perc", "Used part of the KV cache; 1 is all of it.");
-  Counter& prefix_queries =
-      MakeCounter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.");
+  Gauge& waiting =
+      MakeGauge("vllm:num_requests_waiting", "Requests waiting for a place in the batch.");
+  Gauge& kv_usage =
+      MakeGauge("vllm:kv_cache_usage_perc", "Used part of the KV cache; 1 is all of it.");
+  Counter& prefix_queries = MakeCounter("vllm:prefix_cache_queries_total",
+                                        "Prompt tokens looked up in the prefix cache.");
   Counter& prefix_hits = MakeCounter("vllm:prefix_cache_hits_total", "Of those, tokens found.");
-  Counter& preemptions = MakeCounter("vllm:num_preemptions_total", "Requests that lost their place in the batch.");
+  Counter& preemptions =
+      MakeCounter("vllm:num_preemptions_total", "Requests that lost their place in the batch.");
   Counter& prompt_tokens = MakeCounter("vllm:prompt_tokens_total", "Prompt tokens processed.");
   Counter& generation_tokens = MakeCounter("vllm:generation_tokens_total", "Tokens generated.");
   prometheus::Family<Counter>& successes =
       MakeFamily("vllm:request_success_total", "Answers that ended, by reason.");
-  Histogram& first_token = MakeHistogram("vllm:time_to_first_token_seconds",
-                                         "From a request's arrival to its first token.", kFirstTokenSeconds);
-  Histogram& inter_token =
-      MakeHistogram("vllm:inter_token_latency_seconds", "Between two tokens of an answer.", kInterTokenSeconds);
-  Histogram& per_output_token = MakeHistogram("vllm:time_per_output_token_seconds",
-                                              "The same under vLLM's older name.", kInterTokenSeconds);
-  Histogram& latency = MakeHistogram("vllm:e2e_request_latency_seconds",
-                                     "From a request's arrival to its last token.", kRequestSeconds);
-  Histogram& queue = MakeHistogram("vllm:request_queue_time_seconds", "Waiting for a place in the batch.",
-                                   kRequestSeconds);
-  Histogram& prefill = MakeHistogram("vllm:request_prefill_time_seconds", "Processing the prompt.", kRequestSeconds);
-  Histogram& decode = MakeHistogram("vllm:request_decode_time_seconds", "First token to last.", kRequestSeconds);
-  Histogram& request_prompt = MakeHistogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", kTokens);
+  Histogram& first_token =
+      MakeHistogram("vllm:time_to_first_token_seconds",
+                    "From a request's arrival to its first token.", kFirstTokenSeconds);
+  Histogram& inter_token = MakeHistogram("vllm:inter_token_latency_seconds",
+                                         "Between two tokens of an answer.", kInterTokenSeconds);
+  Histogram& per_output_token =
+      MakeHistogram("vllm:time_per_output_token_seconds", "The same under vLLM's older name.",
+                    kInterTokenSeconds);
+  Histogram& latency =
+      MakeHistogram("vllm:e2e_request_latency_seconds",
+                    "From a request's arrival to its last token.", kRequestSeconds);
+  Histogram& queue = MakeHistogram("vllm:request_queue_time_seconds",
+                                   "Waiting for a place in the batch.", kRequestSeconds);
+  Histogram& prefill =
+      MakeHistogram("vllm:request_prefill_time_seconds", "Processing the prompt.", kRequestSeconds);
+  Histogram& decode =
+      MakeHistogram("vllm:request_decode_time_seconds", "First token to last.", kRequestSeconds);
+  Histogram& request_prompt =
+      MakeHistogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", kTokens);
   Histogram& request_generated =
       MakeHistogram("vllm:request_generation_tokens", "Tokens generated for a request.", kTokens);
 
   Counter& steps = MakeCounter("hearth:engine_steps_total", "Passes through the model.");
-  Counter& disconnects =
-      MakeCounter("hearth:client_disconnects_total", "Clients that left before their answer was complete.");
+  Counter& disconnects = MakeCounter("hearth:client_disconnects_total",
+                                     "Clients that left before their answer was complete.");
   Gauge& connections = MakeGauge("hearth:http_connections", "Open connections.");
   prometheus::Family<Counter>& rejections =
       MakeFamily("hearth:requests_rejected_total", "Requests turned away, by reason.");
   prometheus::Family<Counter>& http_requests =
       MakeFamily("hearth:http_requests_total", "HTTP requests, by route and status.");
-  Histogram& http_duration = MakeHistogram("hearth:http_request_duration_seconds",
-                                           "From a request's first byte to its response's last.", kRequestSeconds);
+  Histogram& http_duration =
+      MakeHistogram("hearth:http_request_duration_seconds",
+                    "From a request's first byte to its response's last.", kRequestSeconds);
 };
 
 Metrics::Metrics(std::string model_name) : impl_(std::make_unique<Impl>(std::move(model_name))) {
   // So that a dashboard sees zero instead of nothing.
-  for (const char* reason : {"stop", "length", "abort"}) impl_->successes.Add({{"finished_reason", reason}});
+  for (const char* reason : {"stop", "length", "abort"})
+    impl_->successes.Add({{"finished_reason", reason}});
 }
 Metrics::~Metrics() = default;
 
-void Metrics::AnswerEnded(std::string_view finished_reason, double latency_s, const GenerateStats& stats) {
+void Metrics::AnswerEnded(std::string_view finished_reason, double latency_s,
+                          const GenerateStats& stats) {
   impl_->successes.Add({{"finished_reason", std::string(finished_reason)}}).Increment();
   impl_->latency.Observe(latency_s);
   impl_->queue.Observe(stats.queue_ms / 1000);
@@ -110,7 +127,9 @@ void Metrics::AnswerEnded(std::string_view finished_reason, double latency_s, co
   impl_->request_generated.Observe(stats.completion_tokens);
 }
 
-void Metrics::PromptTokens(int64_t count) { impl_->prompt_tokens.Increment(static_cast<double>(count)); }
+void Metrics::PromptTokens(int64_t count) {
+  impl_->prompt_tokens.Increment(static_cast<double>(count));
+}
 void Metrics::GeneratedTokens(int64_t count) {
   impl_->generation_tokens.Increment(static_cast<double>(count));
 }
@@ -124,7 +143,8 @@ void Metrics::InterTokenLatency(double seconds, int count) {
 }
 
 void Metrics::HttpRequest(std::string_view route, int status, double seconds) {
-  impl_->http_requests.Add({{"route", std::string(route)}, {"status", std::to_string(status)}}).Increment();
+  impl_->http_requests.Add({{"route", std::string(route)}, {"status", std::to_string(status)}})
+      .Increment();
   impl_->http_duration.Observe(seconds);
 }
 

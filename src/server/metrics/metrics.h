@@ -1,7 +1,7 @@
 #pragma once
-// What /metrics tells: vLLM's names where it has them, so that its dashboards read us, and hearth: for the rest.
-// Source of names and bucket edges: vLLM's v1/metrics/loggers.py.
-// Threads: every method is safe from many threads.
+// What /metrics tells: vLLM's names where it has them, so that its dashboards read us, and hearth:
+// for the rest. Source of names and bucket edges: vLLM's v1/metrics/loggers.py. Threads: every
+// method is safe from many threads.
 
 #include <memory>
 #include <string>
@@ -16,7 +16,8 @@ class Metrics {
   explicit Metrics(std::string model_name);
   ~Metrics();
 
-  // One answer that ended: "stop", "length" or "abort". Its latency in seconds runs from the request's arrival.
+  // One answer that ended: "stop", "length" or "abort". Its latency in seconds runs from the
+  // request's arrival.
   void AnswerEnded(std::string_view finished_reason, double latency_s, const GenerateStats& stats);
   void PromptTokens(int64_t count);
   void GeneratedTokens(int64_t count);

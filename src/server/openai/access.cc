@@ -85,7 +85,8 @@ std::string HostOfAuthority(std::string_view authority) {
     port = host.substr(colon);
     host = host.substr(0, colon);
   }
-  if (!port.empty() && (port[0] != ':' || port.find_first_not_of("0123456789", 1) != std::string_view::npos)) {
+  if (!port.empty() &&
+      (port[0] != ':' || port.find_first_not_of("0123456789", 1) != std::string_view::npos)) {
     return "";
   }
   if (host.ends_with('.')) host.remove_suffix(1);
@@ -93,7 +94,8 @@ std::string HostOfAuthority(std::string_view authority) {
 }
 
 bool ConstantTimeEquals(std::string_view a, std::string_view b) {
-  // Runs over what the client sent, so that time tells nothing of the key but whether the lengths are equal.
+  // Runs over what the client sent, so that time tells nothing of the key but whether the lengths
+  // are equal.
   unsigned difference = a.size() == b.size() ? 0 : 1;
   for (size_t i = 0; i < a.size(); ++i) {
     const char other = b.empty() ? '\0' : b[i % b.size()];

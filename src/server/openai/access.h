@@ -1,7 +1,7 @@
 #pragma once
-// Who may talk to the server: names it answers to (against DNS rebinding), origins of web pages (against pages of others using
-// it), keys. Knows nothing of what is asked.
-// Threads: immutable after construction.
+// Who may talk to the server: names it answers to (against DNS rebinding), origins of web pages
+// (against pages of others using it), keys. Knows nothing of what is asked. Threads: immutable
+// after construction.
 
 #include <optional>
 #include <string>
@@ -23,10 +23,11 @@ class AccessPolicy {
  public:
   explicit AccessPolicy(AccessOptions options);
 
-  // A name of this machine: loopback always; on other interfaces also any IP address, because a name that was rebound arrives
-  // as that name and never as an address.
+  // A name of this machine: loopback always; on other interfaces also any IP address, because a
+  // name that was rebound arrives as that name and never as an address.
   std::optional<ApiError> CheckHost(const http::Request& request) const;
-  // A page of our own (its origin is the host asked), or one that was allowed. Requests of other programs carry no origin.
+  // A page of our own (its origin is the host asked), or one that was allowed. Requests of other
+  // programs carry no origin.
   std::optional<ApiError> CheckOrigin(const http::Request& request) const;
   // "Authorization: Bearer KEY" or "X-Api-Key: KEY", compared in constant time.
   std::optional<ApiError> CheckKey(const http::Request& request) const;
@@ -41,7 +42,8 @@ class AccessPolicy {
   bool on_loopback_;
 };
 
-// The host of "name:port", "1.2.3.4", "[::1]:80", in lower case and without brackets, port and final dot. Empty if malformed.
+// The host of "name:port", "1.2.3.4", "[::1]:80", in lower case and without brackets, port and
+// final dot. Empty if malformed.
 std::string HostOfAuthority(std::string_view authority);
 
 // Takes as long for a wrong key as for the right one.

@@ -10,7 +10,11 @@ namespace {
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t size = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc2 ? 2 : 0;
+    const size_t size = lead < 0x80    ? 1
+                        : lead >= 0xf0 ? 4
+                        : lead >= 0xe0 ? 3
+                        : lead >= 0xc2 ? 2
+                                       : 0;
     if (size == 0 || lead > 0xf4 || i + size > text.size()) return false;
     for (size_t tail = 1; tail < size; ++tail) {
       if ((static_cast<unsigned char>(text[i + tail]) & 0xc0) != 0x80) return false;
@@ -25,7 +29,8 @@ int64_t CountCharacters(std::string_view text) {
                        [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
 }
 
-// Tokens that are part of a character stay apart in a map keyed by text only if their bytes are written out, as OpenAI does.
+// Tokens that are part of a character stay apart in a map keyed by text only if their bytes are
+// written out, as OpenAI does.
 std::string TokenKey(const std::string& bytes) {
   if (IsUtf8(bytes)) return bytes;
   std::string out = "bytes:";
@@ -132,10 +137,12 @@ class CompletionFormat : public AnswerFormat {
     std::string text = event.text;
     const bool first = !choice.begun;
     if (first) text = EchoText(choice) + text;
-    const bool has_tokens = with_logprobs_ && !(event.tokens.empty() && event.prompt_tokens.empty());
+    const bool has_tokens =
+        with_logprobs_ && !(event.tokens.empty() && event.prompt_tokens.empty());
     if (text.empty() && !has_tokens && !event.finished) return {};
     // Text completion carries the finish reason on its last text.
-    OrderedJson reason = event.finished ? OrderedJson(FinishReasonName(event.finish_reason)) : OrderedJson();
+    OrderedJson reason =
+        event.finished ? OrderedJson(FinishReasonName(event.finish_reason)) : OrderedJson();
     OrderedJson piece = Entry(choice, text, event.prompt_tokens, event.tokens, std::move(reason));
     choice.begun = true;
     return {std::move(piece)};
@@ -150,7 +157,8 @@ class CompletionFormat : public AnswerFormat {
     return echo == nullptr ? "" : echo->text;
   }
 
-  OrderedJson Entry(Choice& choice, std::string text, const std::vector<GeneratedToken>& prompt_tokens,
+  OrderedJson Entry(Choice& choice, std::string text,
+                    const std::vector<GeneratedToken>& prompt_tokens,
                     const std::vector<GeneratedToken>& tokens, OrderedJson reason) const {
     OrderedJson out;
     out["text"] = std::move(text);
@@ -220,8 +228,8 @@ std::unique_ptr<AnswerFormat> MakeChatFormat(const Backend& backend, bool with_l
   return std::make_unique<ChatFormat>(backend, with_logprobs);
 }
 
-std::unique_ptr<AnswerFormat> MakeCompletionFormat(const Backend& backend, bool with_logprobs, int n,
-                                                   std::vector<Echo> echoes) {
+std::unique_ptr<AnswerFormat> MakeCompletionFormat(const Backend& backend, bool with_logprobs,
+                                                   int n, std::vector<Echo> echoes) {
   return std::make_unique<CompletionFormat>(backend, with_logprobs, n, std::move(echoes));
 }
 

@@ -74,10 +74,13 @@ http::Response OptionsResponse(std::string_view allow, bool cross_origin) {
     response.headers.push_back({"Access-Control-Allow-Methods", std::string(allow)});
     response.headers.push_back(
         {"Access-Control-Allow-Headers",
-         "Authorization, Content-Type, X-Api-Key, OpenAI-Beta, OpenAI-Organization, OpenAI-Project, "
-         "X-Stainless-Arch, X-Stainless-Async, X-Stainless-Custom-Poll-Interval, X-Stainless-Helper-Method, "
+         "Authorization, Content-Type, X-Api-Key, OpenAI-Beta, OpenAI-Organization, "
+         "OpenAI-Project, "
+         "X-Stainless-Arch, X-Stainless-Async, X-Stainless-Custom-Poll-Interval, "
+         "X-Stainless-Helper-Method, "
          "X-Stainless-Lang, X-Stainless-OS, X-Stainless-Package-Version, X-Stainless-Poll-Helper, "
-         "X-Stainless-Retry-Count, X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Timeout"});
+         "X-Stainless-Retry-Count, X-Stainless-Runtime, X-Stainless-Runtime-Version, "
+         "X-Stainless-Timeout"});
     response.headers.push_back({"Access-Control-Max-Age", "600"});
   }
   return response;
@@ -127,9 +130,10 @@ std::optional<http::Response> Api::Check(const http::Request& request, const Com
   }
   const Route* route = FindRoute(request.path);
   const bool is_page = route == nullptr && FindPageFile(request.path) != nullptr;
-  const std::string allow = is_page || (route != nullptr && route->method == "GET")
-                                ? "GET, HEAD, OPTIONS"
-                                : std::string(route == nullptr ? "GET, HEAD, POST" : "POST") + ", OPTIONS";
+  const std::string allow =
+      is_page || (route != nullptr && route->method == "GET")
+          ? "GET, HEAD, OPTIONS"
+          : std::string(route == nullptr ? "GET, HEAD, POST" : "POST") + ", OPTIONS";
   if (request.method == "OPTIONS" && (route != nullptr || is_page || request.path == "*")) {
     return OptionsResponse(allow, !access_.CrossOrigin(request).empty());
   }
@@ -141,19 +145,22 @@ std::optional<http::Response> Api::Check(const http::Request& request, const Com
     }
   }
   if (route == nullptr && !is_page) {
-    return ErrorResponse(PlainError(404, "there is nothing at " + request.path.substr(0, 200), "unknown_url"));
+    return ErrorResponse(
+        PlainError(404, "there is nothing at " + request.path.substr(0, 200), "unknown_url"));
   }
-  const bool fits = route != nullptr && route->method == "POST" ? request.method == "POST" : IsRead(request.method);
+  const bool fits = route != nullptr && route->method == "POST" ? request.method == "POST"
+                                                                : IsRead(request.method);
   if (!fits) {
-    http::Response response =
-        ErrorResponse(PlainError(405, request.method.substr(0, 32) + " is not allowed here", "method_not_allowed"));
+    http::Response response = ErrorResponse(PlainError(
+        405, request.method.substr(0, 32) + " is not allowed here", "method_not_allowed"));
     response.headers.push_back({"Allow", allow});
     return response;
   }
   if (request.method == "POST" && !IsJson(request)) {
     // Forms of other people's pages cannot say this, so it also keeps them out.
     return ErrorResponse(
-        PlainError(415, "send the body as JSON, with the header Content-Type: application/json", "unsupported_media_type"));
+        PlainError(415, "send the body as JSON, with the header Content-Type: application/json",
+                   "unsupported_media_type"));
   }
   return std::nullopt;
 }
@@ -188,7 +195,8 @@ void Api::RunOnWorker(const CallPtr& call, void (Api::*endpoint)(const CallPtr&)
   });
   const bool accepted = workers_.Submit([this, call, endpoint] {
     if (call->over) return;
-    // The boundary for what libraries throw (bad_alloc, nlohmann's type errors) while a request is prepared.
+    // The boundary for what libraries throw (bad_alloc, nlohmann's type errors) while a request is
+    // prepared.
     try {
       (this->*endpoint)(call);
     } catch (const std::exception& error) {
@@ -198,7 +206,8 @@ void Api::RunOnWorker(const CallPtr& call, void (Api::*endpoint)(const CallPtr&)
   });
   if (!accepted) {
     metrics_.Rejected("queue");
-    call->Fail(FromError({ErrorCode::kResourceExhausted, "the server has too many requests to prepare"}));
+    call->Fail(
+        FromError({ErrorCode::kResourceExhausted, "the server has too many requests to prepare"}));
   }
 }
 
@@ -229,14 +238,15 @@ bool Api::ServePage(const CallPtr& call) {
 http::Response Api::OnFailure(const http::Failure& failure) {
   http::Response response = ErrorResponse(FromFailure(failure));
   AddCommonHeaders({NewId("req_"), ""}, response);
-  if (failure.status == 413 || failure.status == 431 || failure.status == 408) metrics_.Rejected("limit");
+  if (failure.status == 413 || failure.status == 431 || failure.status == 408)
+    metrics_.Rejected("limit");
   return response;
 }
 
 void Api::OnComplete(const http::Summary& summary) {
   const Route* route = FindRoute(summary.path);
-  metrics_.HttpRequest(RouteLabel(summary, route != nullptr ? route->path : std::string_view()), summary.status,
-                       summary.duration_ms / 1000);
+  metrics_.HttpRequest(RouteLabel(summary, route != nullptr ? route->path : std::string_view()),
+                       summary.status, summary.duration_ms / 1000);
   if (options_.on_complete) options_.on_complete(summary);
 }
 

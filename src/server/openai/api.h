@@ -1,7 +1,7 @@
 #pragma once
-// The API as an http::Handler: routes, access, limits, endpoints. The only place besides its neighbours in this folder that knows
-// what the paths mean.
-// Threads: the handler's methods on I/O threads; Attach and Detach from any.
+// The API as an http::Handler: routes, access, limits, endpoints. The only place besides its
+// neighbours in this folder that knows what the paths mean. Threads: the handler's methods on I/O
+// threads; Attach and Detach from any.
 
 #include <atomic>
 #include <chrono>
@@ -25,10 +25,10 @@ struct ApiOptions {
   std::string model_id;  // for the metrics' labels, before the model is there
   std::string version;
   int num_workers = 2;
-  size_t max_queued_work = 256;                        // requests whose prompt is not yet prepared; more get 429
-  size_t max_prompt_bytes = 4 * 1024 * 1024;           // before tokenising
-  std::chrono::milliseconds request_timeout{600'000};  // for a whole answer; 0: none
-  std::chrono::milliseconds keep_alive{15'000};        // of silent streams
+  size_t max_queued_work = 256;  // requests whose prompt is not yet prepared; more get 429
+  size_t max_prompt_bytes = 4 * 1024 * 1024;              // before tokenising
+  std::chrono::milliseconds request_timeout{600'000};     // for a whole answer; 0: none
+  std::chrono::milliseconds keep_alive{15'000};           // of silent streams
   std::function<void(const http::Summary&)> on_complete;  // one call per request
   std::function<void(const std::string&)> on_error;       // what went wrong inside, for the log
 };
@@ -38,9 +38,12 @@ class Api : public http::Handler {
   explicit Api(ApiOptions options);
   ~Api() override;
 
-  // From now on requests are answered; before, they get 503. `backend` outlives the Api or its Detach.
+  // From now on requests are answered; before, they get 503. `backend` outlives the Api or its
+  // Detach.
   void Attach(Backend* backend);
-  void set_connection_counter(std::function<int()> counter) { connection_counter_ = std::move(counter); }
+  void set_connection_counter(std::function<int()> counter) {
+    connection_counter_ = std::move(counter);
+  }
 
   std::optional<http::Response> CheckHead(const http::Request& request) override;
   void Handle(std::shared_ptr<http::Exchange> exchange) override;
@@ -68,10 +71,12 @@ class Api : public http::Handler {
 
   std::optional<http::Response> Check(const http::Request& request, const CommonHeaders& common);
   void RunOnWorker(const CallPtr& call, void (Api::*endpoint)(const CallPtr&));
-  // The body of a call as JSON, once its model is known to be the one served; failures are answered.
+  // The body of a call as JSON, once its model is known to be the one served; failures are
+  // answered.
   std::optional<Json> TakeBody(const CallPtr& call);
   ApiResult<void> CheckModel(const std::string& model) const;
-  ApiResult<std::vector<TokenId>> TokensOf(const PromptInput& prompt, const std::string& param) const;
+  ApiResult<std::vector<TokenId>> TokensOf(const PromptInput& prompt,
+                                           const std::string& param) const;
   ApiResult<void> CheckLength(size_t num_tokens, const std::string& param) const;
   GenerationPlan PlanFor(const GenerationFields& fields, std::string prompt_param) const;
   GenerateRequest RequestFor(const GenerationFields& fields) const;

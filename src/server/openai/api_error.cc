@@ -99,9 +99,15 @@ ApiError FromFailure(const http::Failure& failure) {
   error.status = failure.status;
   error.message = failure.message;
   switch (failure.status) {
-    case 408: error.code = "request_timeout"; break;
-    case 413: error.code = "request_too_large"; break;
-    case 431: error.code = "headers_too_large"; break;
+    case 408:
+      error.code = "request_timeout";
+      break;
+    case 413:
+      error.code = "request_too_large";
+      break;
+    case 431:
+      error.code = "headers_too_large";
+      break;
     case 503:
       error.type = "server_error";
       error.code = "unavailable";
@@ -111,7 +117,9 @@ ApiError FromFailure(const http::Failure& failure) {
       error.type = "server_error";
       error.code = "internal_error";
       break;
-    default: error.code = "bad_request"; break;
+    default:
+      error.code = "bad_request";
+      break;
   }
   return error;
 }

@@ -1,5 +1,6 @@
 #pragma once
-// Errors in the shape of OpenAI's API: {"error": {"message", "type", "param", "code"}} with a fitting HTTP status.
+// Errors in the shape of OpenAI's API: {"error": {"message", "type", "param", "code"}} with a
+// fitting HTTP status.
 
 #include <string>
 #include <string_view>
@@ -22,17 +23,19 @@ struct ApiError {
 template <typename T>
 using ApiResult = tl::expected<T, ApiError>;
 
-// A field of the request that is wrong, as `param` ("messages[2].content") names it. Codes in use: invalid_type, invalid_value,
-// missing_required_parameter, unsupported_parameter, unsupported_value, context_length_exceeded, model_not_found.
+// A field of the request that is wrong, as `param` ("messages[2].content") names it. Codes in use:
+// invalid_type, invalid_value, missing_required_parameter, unsupported_parameter,
+// unsupported_value, context_length_exceeded, model_not_found.
 ApiError InvalidField(std::string param, std::string message, std::string code = "invalid_value");
 
-// What the backend says, for a request whose prompt stands in `param`. A message that tells of our own insides (kInternal, kIo,
-// kCorrupt) does not reach the client.
+// What the backend says, for a request whose prompt stands in `param`. A message that tells of our
+// own insides (kInternal, kIo, kCorrupt) does not reach the client.
 ApiError FromError(const Error& error, std::string param = "");
 
 std::string ErrorJson(const ApiError& error);
 
-// 401 carries WWW-Authenticate, an error that will pass Retry-After, one that will not x-should-retry: false.
+// 401 carries WWW-Authenticate, an error that will pass Retry-After, one that will not
+// x-should-retry: false.
 http::Response ErrorResponse(const ApiError& error);
 
 // For what HTTP itself refuses: too large, too slow, malformed.

@@ -35,7 +35,8 @@ void AddCommonHeaders(const CommonHeaders& common, http::Response& response) {
   response.headers.push_back({"X-Content-Type-Options", "nosniff"});
   if (!common.cross_origin.empty()) {
     response.headers.push_back({"Access-Control-Allow-Origin", common.cross_origin});
-    response.headers.push_back({"Access-Control-Expose-Headers", "X-Request-Id, Retry-After, retry-after-ms"});
+    response.headers.push_back(
+        {"Access-Control-Expose-Headers", "X-Request-Id, Retry-After, retry-after-ms"});
     response.headers.push_back({"Vary", "Origin"});
   }
 }

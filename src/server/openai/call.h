@@ -1,6 +1,7 @@
 #pragma once
-// One API request on its way through the server: where its response goes and whether anyone still waits for it.
-// Threads: `over` may be read from any thread; Respond and Fail may be called from any thread; the rest as http/exchange.h says.
+// One API request on its way through the server: where its response goes and whether anyone still
+// waits for it. Threads: `over` may be read from any thread; Respond and Fail may be called from
+// any thread; the rest as http/exchange.h says.
 
 #include <atomic>
 #include <chrono>

@@ -23,8 +23,9 @@ std::optional<std::string> ReadContent(FieldReader& message) {
   if (content == nullptr) return std::nullopt;
   if (content->is_string()) return content->get<std::string>();
   if (!content->is_array()) {
-    message.Fail("content", "'" + message.Path("content") + "' must be a string or an array of parts, not " +
-                                std::string(DescribeType(*content)),
+    message.Fail("content",
+                 "'" + message.Path("content") + "' must be a string or an array of parts, not " +
+                     std::string(DescribeType(*content)),
                  "invalid_type");
     return std::nullopt;
   }
@@ -33,8 +34,9 @@ std::optional<std::string> ReadContent(FieldReader& message) {
     const Json& part = (*content)[i];
     const std::string path = message.Path("content") + "[" + std::to_string(i) + "]";
     if (!part.is_object()) {
-      message.Fail(InvalidField(path, "'" + path + "' must be an object, not " + std::string(DescribeType(part)),
-                                "invalid_type"));
+      message.Fail(InvalidField(
+          path, "'" + path + "' must be an object, not " + std::string(DescribeType(part)),
+          "invalid_type"));
       return std::nullopt;
     }
     FieldReader fields(part, path);
@@ -47,8 +49,9 @@ std::optional<std::string> ReadContent(FieldReader& message) {
     } else if (type == "refusal") {
       text += fields.String("refusal");
     } else {
-      fields.Fail("type", "'" + fields.Path("type") + "' is \"" + type.substr(0, 64) +
-                              "\", but this model reads text only",
+      fields.Fail("type",
+                  "'" + fields.Path("type") + "' is \"" + type.substr(0, 64) +
+                      "\", but this model reads text only",
                   "unsupported_value");
     }
     if (fields.failed()) {
@@ -127,7 +130,8 @@ std::string ReadTools(FieldReader& reader) {
   for (size_t i = 0; i < tools->size(); ++i) {
     FieldReader fields((*tools)[i], reader.Path("tools") + "[" + std::to_string(i) + "]");
     if (const std::string type = fields.String("type"); type != "function") {
-      fields.Fail("type", "'" + fields.Path("type") + "' must be \"function\"", "unsupported_value");
+      fields.Fail("type", "'" + fields.Path("type") + "' must be \"function\"",
+                  "unsupported_value");
     }
     if (const Json* function = fields.Object("function")) {
       FieldReader function_fields(*function, fields.Path("function"));
@@ -157,10 +161,12 @@ bool ReadToolChoice(FieldReader& reader) {
   if (*choice == "none") return false;
   if (choice->is_object() || *choice == "required") {
     reader.Fail("tool_choice",
-                "'tool_choice' can be \"auto\" or \"none\"; forcing a tool call is not supported by this server",
+                "'tool_choice' can be \"auto\" or \"none\"; forcing a tool call is not supported "
+                "by this server",
                 "unsupported_value");
   } else {
-    reader.Fail("tool_choice", "'tool_choice' must be \"auto\", \"none\", \"required\" or an object",
+    reader.Fail("tool_choice",
+                "'tool_choice' must be \"auto\", \"none\", \"required\" or an object",
                 choice->is_string() ? "invalid_value" : "invalid_type");
   }
   return false;
@@ -177,7 +183,8 @@ ChatPrompt ReadChatPrompt(FieldReader& reader) {
   }
   if (messages->empty()) reader.Fail("messages", "'messages' must hold at least one message");
   if (messages->size() > kMaxMessages) {
-    reader.Fail("messages", "'messages' holds more than " + std::to_string(kMaxMessages) + " messages");
+    reader.Fail("messages",
+                "'messages' holds more than " + std::to_string(kMaxMessages) + " messages");
   }
   if (reader.failed()) return prompt;
   for (size_t i = 0; i < messages->size(); ++i) {
@@ -185,8 +192,9 @@ ChatPrompt ReadChatPrompt(FieldReader& reader) {
     FieldReader fields(message, reader.Path("messages") + "[" + std::to_string(i) + "]");
     if (!message.is_object()) {
       const std::string path = reader.Path("messages") + "[" + std::to_string(i) + "]";
-      reader.Fail(InvalidField(path, "'" + path + "' must be an object, not " + std::string(DescribeType(message)),
-                               "invalid_type"));
+      reader.Fail(InvalidField(
+          path, "'" + path + "' must be an object, not " + std::string(DescribeType(message)),
+          "invalid_type"));
       return prompt;
     }
     prompt.messages.push_back(ReadMessage(fields));

@@ -17,31 +17,38 @@ ApiResult<void> Api::CheckLength(size_t num_tokens, const std::string& param) co
       "context_length_exceeded"));
 }
 
-ApiResult<std::vector<TokenId>> Api::TokensOf(const PromptInput& prompt, const std::string& param) const {
+ApiResult<std::vector<TokenId>> Api::TokensOf(const PromptInput& prompt,
+                                              const std::string& param) const {
   std::vector<TokenId> tokens;
   if (const auto* ids = std::get_if<std::vector<TokenId>>(&prompt)) {
     for (const TokenId id : *ids) {
       if (id < card().vocab_size) continue;
-      return tl::unexpected(InvalidField(param, "token id " + std::to_string(id) + " is outside the vocabulary of " +
+      return tl::unexpected(InvalidField(param, "token id " + std::to_string(id) +
+                                                    " is outside the vocabulary of " +
                                                     std::to_string(card().vocab_size) + " tokens"));
     }
     tokens = *ids;
   } else {
     const std::string& text = std::get<std::string>(prompt);
     if (text.size() > options_.max_prompt_bytes) {
-      return tl::unexpected(InvalidField(param, "the prompt is longer than " + std::to_string(options_.max_prompt_bytes) + " bytes",
-                                         "context_length_exceeded"));
+      return tl::unexpected(InvalidField(
+          param,
+          "the prompt is longer than " + std::to_string(options_.max_prompt_bytes) + " bytes",
+          "context_length_exceeded"));
     }
-    // Who writes a raw prompt writes the special tokens too: fill-in-the-middle and evaluation need them.
+    // Who writes a raw prompt writes the special tokens too: fill-in-the-middle and evaluation need
+    // them.
     Result<std::vector<TokenId>> result =
         backend_.load()->Tokenize(text, /*add_special=*/true, /*parse_special=*/true);
     if (!result) return tl::unexpected(FromError(result.error(), param));
     tokens = std::move(*result);
   }
   if (tokens.empty()) {
-    return tl::unexpected(InvalidField(param, "the prompt is empty, and this model has no token to begin with"));
+    return tl::unexpected(
+        InvalidField(param, "the prompt is empty, and this model has no token to begin with"));
   }
-  if (const auto fits = CheckLength(tokens.size(), param); !fits) return tl::unexpected(fits.error());
+  if (const auto fits = CheckLength(tokens.size(), param); !fits)
+    return tl::unexpected(fits.error());
   return tokens;
 }
 
@@ -71,13 +78,15 @@ namespace {
 
 ApiResult<void> CheckGeneration(const ModelCard& card, const GenerationFields& fields) {
   if (!card.can_generate) {
-    return tl::unexpected(InvalidField("model", "\"" + card.id + "\" is an embedding model and cannot answer",
-                                       "unsupported_value"));
+    return tl::unexpected(
+        InvalidField("model", "\"" + card.id + "\" is an embedding model and cannot answer",
+                     "unsupported_value"));
   }
   for (const auto& [id, bias] : fields.sampling.logit_bias) {
     if (id < card.vocab_size) continue;
     return tl::unexpected(InvalidField("logit_bias." + std::to_string(id),
-                                       "token id " + std::to_string(id) + " is outside the vocabulary of " +
+                                       "token id " + std::to_string(id) +
+                                           " is outside the vocabulary of " +
                                            std::to_string(card.vocab_size) + " tokens"));
   }
   return {};
@@ -106,8 +115,10 @@ void Api::Chat(const CallPtr& call) {
   if (const auto valid = CheckGeneration(card(), fields); !valid) return call->Fail(valid.error());
   Result<RenderedPrompt> rendered = backend_.load()->RenderChat(request->prompt);
   if (!rendered) return call->Fail(FromError(rendered.error(), "messages"));
-  if (rendered->tokens.empty()) return call->Fail(InvalidField("messages", "the messages make an empty prompt"));
-  if (const auto fits = CheckLength(rendered->tokens.size(), "messages"); !fits) return call->Fail(fits.error());
+  if (rendered->tokens.empty())
+    return call->Fail(InvalidField("messages", "the messages make an empty prompt"));
+  if (const auto fits = CheckLength(rendered->tokens.size(), "messages"); !fits)
+    return call->Fail(fits.error());
 
   GenerateRequest generate = RequestFor(fields);
   generate.sampling.seed = SeedOf(fields);
@@ -135,15 +146,16 @@ void Api::Complete(const CallPtr& call) {
   generate.sampling.seed = SeedOf(fields);
   if (request->echo && with_logprobs) {
     generate.prompt_logprobs = fields.sampling.num_top_logprobs;
-    // Evaluation harnesses ask for one token and drop the last log-probability. An end-of-turn token would not be shown, and
-    // they would drop one of the prompt's instead.
+    // Evaluation harnesses ask for one token and drop the last log-probability. An end-of-turn
+    // token would not be shown, and they would drop one of the prompt's instead.
     if (fields.max_tokens == 1) generate.ignore_end_of_turn = true;
   }
   GenerationPlan plan = PlanFor(fields, "prompt");
   std::vector<Echo> echoes;
   for (size_t i = 0; i < request->prompts.size(); ++i) {
     if (call->over) return;
-    const std::string param = request->prompts.size() == 1 ? "prompt" : "prompt[" + std::to_string(i) + "]";
+    const std::string param =
+        request->prompts.size() == 1 ? "prompt" : "prompt[" + std::to_string(i) + "]";
     ApiResult<std::vector<TokenId>> tokens = TokensOf(request->prompts[i], param);
     if (!tokens) return call->Fail(tokens.error());
     if (request->echo) {

@@ -35,7 +35,8 @@ OrderedJson VectorJson(const std::vector<float>& values, bool base64) {
   if (!base64) return values;
   // Little-endian float32, as OpenAI's clients read it.
   static_assert(std::endian::native == std::endian::little);
-  return Base64Encode({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+  return Base64Encode(
+      {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
 }
 
 }  // namespace
@@ -67,7 +68,8 @@ void Api::ListModels(const CallPtr& call) {
 }
 
 void Api::ShowModel(const CallPtr& call) {
-  const std::string id = call->exchange->request().path.substr(std::string_view("/v1/models/").size());
+  const std::string id =
+      call->exchange->request().path.substr(std::string_view("/v1/models/").size());
   if (backend_ == nullptr) {
     return call->Fail(FromError({ErrorCode::kUnavailable, "the model is still loading"}));
   }
@@ -92,9 +94,10 @@ void Api::Status(const CallPtr& call) {
 
 ApiResult<void> Api::CheckModel(const std::string& model) const {
   if (model.empty() || model == card().id) return {};
-  ApiError error = InvalidField("model",
-                                "the model \"" + model.substr(0, 200) + "\" is not served here; \"" + card().id + "\" is",
-                                "model_not_found");
+  ApiError error = InvalidField(
+      "model",
+      "the model \"" + model.substr(0, 200) + "\" is not served here; \"" + card().id + "\" is",
+      "model_not_found");
   error.status = 404;
   return tl::unexpected(std::move(error));
 }
@@ -118,9 +121,12 @@ void Api::Tokenize(const CallPtr& call) {
   std::vector<TokenId> tokens;
   if (request->text) {
     if (request->text->size() > options_.max_prompt_bytes) {
-      return call->Fail(InvalidField("prompt", "the text is longer than " + std::to_string(options_.max_prompt_bytes) + " bytes"));
+      return call->Fail(InvalidField(
+          "prompt",
+          "the text is longer than " + std::to_string(options_.max_prompt_bytes) + " bytes"));
     }
-    auto result = backend_.load()->Tokenize(*request->text, request->add_special, request->parse_special);
+    auto result =
+        backend_.load()->Tokenize(*request->text, request->add_special, request->parse_special);
     if (!result) return call->Fail(FromError(result.error(), "prompt"));
     tokens = std::move(*result);
   } else {
@@ -159,18 +165,21 @@ void Api::Embed(const CallPtr& call) {
   if (!request) return call->Fail(request.error());
   if (const auto found = CheckModel(request->model); !found) return call->Fail(found.error());
   if (!card().can_embed) {
-    return call->Fail(InvalidField("model", "\"" + card().id + "\" is not an embedding model", "unsupported_value"));
+    return call->Fail(InvalidField("model", "\"" + card().id + "\" is not an embedding model",
+                                   "unsupported_value"));
   }
   if (request->dimensions && *request->dimensions != card().embedding_size) {
-    return call->Fail(InvalidField("dimensions",
-                                   "'dimensions' can only be the model's own " + std::to_string(card().embedding_size),
-                                   "unsupported_value"));
+    return call->Fail(InvalidField(
+        "dimensions",
+        "'dimensions' can only be the model's own " + std::to_string(card().embedding_size),
+        "unsupported_value"));
   }
   OrderedJson data = OrderedJson::array();
   int64_t num_tokens = 0;
   for (size_t i = 0; i < request->inputs.size(); ++i) {
     if (call->over) return;
-    const std::string param = request->inputs.size() == 1 ? "input" : "input[" + std::to_string(i) + "]";
+    const std::string param =
+        request->inputs.size() == 1 ? "input" : "input[" + std::to_string(i) + "]";
     std::string text;
     if (const auto* tokens = std::get_if<std::vector<TokenId>>(&request->inputs[i])) {
       Result<std::string> decoded = backend_.load()->Detokenize(*tokens);
@@ -180,7 +189,9 @@ void Api::Embed(const CallPtr& call) {
       text = std::get<std::string>(request->inputs[i]);
     }
     if (text.size() > options_.max_prompt_bytes) {
-      return call->Fail(InvalidField(param, "the text is longer than " + std::to_string(options_.max_prompt_bytes) + " bytes"));
+      return call->Fail(InvalidField(
+          param,
+          "the text is longer than " + std::to_string(options_.max_prompt_bytes) + " bytes"));
     }
     const Result<EmbeddingResult> result = backend_.load()->Embed(text);
     if (!result) return call->Fail(FromError(result.error(), param));

@@ -9,11 +9,14 @@ namespace {
 
 using std::chrono::steady_clock;
 
-double Seconds(steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+double Seconds(steady_clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
 
 }  // namespace
 
-Generation::Generation(std::shared_ptr<Call> call, Backend* backend, Metrics* metrics, GenerationPlan plan)
+Generation::Generation(std::shared_ptr<Call> call, Backend* backend, Metrics* metrics,
+                       GenerationPlan plan)
     : call_(std::move(call)),
       backend_(backend),
       metrics_(metrics),
@@ -38,7 +41,8 @@ void Generation::Run() {
   metrics_->PromptTokens(prompt_tokens_);
   if (plan_.timeout.count() > 0) {
     call_->exchange->RunAfter(plan_.timeout, [self] {
-      self->Fail(FromError({ErrorCode::kDeadline, "the answer took longer than this server allows"}));
+      self->Fail(
+          FromError({ErrorCode::kDeadline, "the answer took longer than this server allows"}));
     });
   }
   if (plan_.stream && plan_.keep_alive.count() > 0) {
@@ -51,15 +55,17 @@ bool Generation::SubmitMore() {
          ids_.size() - num_finished_ < static_cast<size_t>(plan_.max_parallel)) {
     const size_t index = ids_.size();
     Result<RequestId> id = backend_->Generate(
-        std::move(plan_.requests[index]),
-        [self = shared_from_this(), index](GenerateEvent event) { self->Push(index, std::move(event)); });
+        std::move(plan_.requests[index]), [self = shared_from_this(), index](GenerateEvent event) {
+          self->Push(index, std::move(event));
+        });
     if (!id) {
       ApiError error = FromError(id.error(), plan_.prompt_param);
       if (error.status == 429) {
         metrics_->Rejected("queue");
         // Everyone who waits runs before a newcomer does; two minutes is what clients accept.
         const BackendLoad load = backend_->load();
-        error.retry_after_s = std::clamp(1 + load.waiting_requests / std::max(1, load.running_requests), 1, 60);
+        error.retry_after_s =
+            std::clamp(1 + load.waiting_requests / std::max(1, load.running_requests), 1, 60);
       }
       Fail(error);
       return false;
@@ -96,7 +102,8 @@ void Generation::Take(Arrival& arrival) {
   GenerateEvent& event = arrival.event;
   Measure(arrival);
   if (event.finished && event.finish_reason == FinishReason::kError) {
-    return Fail(FromError(event.error.value_or(Error{ErrorCode::kInternal, "unknown"}), plan_.prompt_param));
+    return Fail(FromError(event.error.value_or(Error{ErrorCode::kInternal, "unknown"}),
+                          plan_.prompt_param));
   }
   // We cancel only when we are over, so this is the engine's own stop.
   if (event.finished && event.finish_reason == FinishReason::kCancelled) {
@@ -126,7 +133,8 @@ void Generation::Measure(const Arrival& arrival) {
 void Generation::TakeWhole(Choice& choice, GenerateEvent& event) {
   choice.text += event.text;
   std::move(event.tokens.begin(), event.tokens.end(), std::back_inserter(choice.tokens));
-  std::move(event.prompt_tokens.begin(), event.prompt_tokens.end(), std::back_inserter(choice.prompt_tokens));
+  std::move(event.prompt_tokens.begin(), event.prompt_tokens.end(),
+            std::back_inserter(choice.prompt_tokens));
 }
 
 void Generation::WritePieces(Choice& choice, const GenerateEvent& event) {
@@ -140,7 +148,8 @@ void Generation::WritePieces(Choice& choice, const GenerateEvent& event) {
     } else if (plan_.include_usage) {
       chunk["usage"] = nullptr;
     }
-    if (event.finished && i + 1 == pieces.size()) chunk["hearth"] = {{"timings", Timings(event.stats)}};
+    if (event.finished && i + 1 == pieces.size())
+      chunk["hearth"] = {{"timings", Timings(event.stats)}};
     Send(chunk);
   }
 }
@@ -150,8 +159,8 @@ void Generation::ChoiceDone(Choice& choice, const GenerateEvent& event) {
   choice.finish_reason = event.finish_reason;
   choice.stats = event.stats;
   ++num_finished_;
-  metrics_->AnswerEnded(FinishReasonName(event.finish_reason), Seconds(steady_clock::now() - call_->start),
-                        event.stats);
+  metrics_->AnswerEnded(FinishReasonName(event.finish_reason),
+                        Seconds(steady_clock::now() - call_->start), event.stats);
   if (num_finished_ == choices_.size()) {
     Complete();
   } else {
@@ -258,7 +267,8 @@ OrderedJson Generation::Usage() const {
   int64_t cached = 0;
   for (size_t i = 0; i < choices_.size(); ++i) {
     completion += choices_[i].stats.completion_tokens;
-    if (i % static_cast<size_t>(plan_.choices_per_prompt) == 0) cached += choices_[i].stats.cached_tokens;
+    if (i % static_cast<size_t>(plan_.choices_per_prompt) == 0)
+      cached += choices_[i].stats.cached_tokens;
   }
   OrderedJson out;
   out["prompt_tokens"] = prompt_tokens_;

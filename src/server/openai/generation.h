@@ -1,7 +1,8 @@
 #pragma once
-// Runs the choices of one API request on the backend and writes the answer, as a stream of events or whole. A client that leaves
-// cancels them at once; a server that stops, or a request that takes too long, ends the answer with an error.
-// Threads: Run and everything behind it on the exchange's executor; the backend's sinks only hand events over.
+// Runs the choices of one API request on the backend and writes the answer, as a stream of events
+// or whole. A client that leaves cancels them at once; a server that stops, or a request that takes
+// too long, ends the answer with an error. Threads: Run and everything behind it on the exchange's
+// executor; the backend's sinks only hand events over.
 
 #include <chrono>
 #include <cstdint>
@@ -28,8 +29,9 @@ struct GenerationPlan {
   bool include_usage = false;
   bool continuous_usage = false;
   int max_parallel = 16;  // choices handed to the backend at a time; the others follow as these end
-  std::chrono::milliseconds timeout{0};     // 0: none
-  std::chrono::milliseconds keep_alive{0};  // a stream that has nothing to say sends a comment that often; 0: never
+  std::chrono::milliseconds timeout{0};  // 0: none
+  std::chrono::milliseconds keep_alive{
+      0};  // a stream that has nothing to say sends a comment that often; 0: never
 };
 
 class Generation : public std::enable_shared_from_this<Generation> {

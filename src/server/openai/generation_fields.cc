@@ -30,7 +30,8 @@ std::vector<std::string> ReadStop(FieldReader& reader) {
   for (const std::string& text : out) {
     if (text.empty()) reader.Fail("stop", "'stop' must not hold an empty string");
     if (text.size() > kMaxStopBytes) {
-      reader.Fail("stop", "a string of 'stop' is longer than " + std::to_string(kMaxStopBytes) + " bytes");
+      reader.Fail("stop",
+                  "a string of 'stop' is longer than " + std::to_string(kMaxStopBytes) + " bytes");
     }
   }
   return out;
@@ -42,8 +43,8 @@ std::map<TokenId, float> ReadLogitBias(FieldReader& reader) {
   if (biases == nullptr) return out;
   FieldReader fields(*biases, reader.Path("logit_bias"));
   for (const auto& [key, value] : biases->items()) {
-    const bool digits = !key.empty() && key.size() <= 9 &&
-                        key.find_first_not_of("0123456789") == std::string::npos;
+    const bool digits =
+        !key.empty() && key.size() <= 9 && key.find_first_not_of("0123456789") == std::string::npos;
     if (!digits) {
       reader.Fail("logit_bias", "'logit_bias' maps token ids to numbers; \"" + key.substr(0, 32) +
                                     "\" is no token id");
@@ -76,8 +77,9 @@ void RefuseUnsupported(FieldReader& reader) {
     if (fields.failed()) {
       reader.Fail(fields.error());
     } else if (type == "json_object" || type == "json_schema") {
-      reader.Fail("response_format", "'response_format' of type \"" + type +
-                                         "\" is not supported by this server; only \"text\" is",
+      reader.Fail("response_format",
+                  "'response_format' of type \"" + type +
+                      "\" is not supported by this server; only \"text\" is",
                   "unsupported_value");
     } else if (type != "text") {
       reader.Fail("response_format", "'response_format.type' must be \"text\"");
@@ -106,7 +108,8 @@ GenerationFields ReadGenerationFields(FieldReader& reader) {
   sampling.min_p = static_cast<float>(reader.Number("min_p", 0, 0, 1));
   sampling.presence_penalty = static_cast<float>(reader.Number("presence_penalty", 0, -2, 2));
   sampling.frequency_penalty = static_cast<float>(reader.Number("frequency_penalty", 0, -2, 2));
-  const double repeat = reader.Number("repeat_penalty", 1, 0.01, 10);  // llama.cpp's and Ollama's name
+  const double repeat =
+      reader.Number("repeat_penalty", 1, 0.01, 10);  // llama.cpp's and Ollama's name
   sampling.repetition_penalty =
       static_cast<float>(reader.Number("repetition_penalty", repeat, 0.01, 10));
   sampling.logit_bias = ReadLogitBias(reader);

@@ -15,25 +15,35 @@ ApiResult<void> CheckSize(std::string_view body, const JsonLimits& limits) {
   for (size_t i = 0; i < body.size(); ++i) {
     const char c = body[i];
     if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
       continue;
     }
     switch (c) {
-      case '"': in_string = true; break;
+      case '"':
+        in_string = true;
+        break;
       case '[':
       case '{':
         ++values;
         if (++depth > limits.max_depth) {
           return tl::unexpected(InvalidField(
-              "", "the JSON body is nested deeper than " + std::to_string(limits.max_depth) + " levels",
+              "",
+              "the JSON body is nested deeper than " + std::to_string(limits.max_depth) + " levels",
               "invalid_json"));
         }
         break;
       case ']':
-      case '}': --depth; break;
-      case ',': ++values; break;
-      default: break;
+      case '}':
+        --depth;
+        break;
+      case ',':
+        ++values;
+        break;
+      default:
+        break;
     }
   }
   if (values > limits.max_values) {
@@ -59,10 +69,12 @@ ApiResult<Json> ParseBody(std::string_view body, const JsonLimits& limits) {
   try {
     value = Json::parse(body.begin(), body.end());
   } catch (const Json::parse_error& error) {
-    return tl::unexpected(InvalidField(
-        "", "the body is not valid JSON (byte " + std::to_string(error.byte) + ")", "invalid_json"));
+    return tl::unexpected(
+        InvalidField("", "the body is not valid JSON (byte " + std::to_string(error.byte) + ")",
+                     "invalid_json"));
   } catch (const Json::exception&) {
-    return tl::unexpected(InvalidField("", "the body is not valid JSON: a number is out of range", "invalid_json"));
+    return tl::unexpected(
+        InvalidField("", "the body is not valid JSON: a number is out of range", "invalid_json"));
   }
   if (!value.is_object()) {
     return tl::unexpected(
@@ -78,15 +90,23 @@ std::string Dump(const OrderedJson& value) {
 
 std::string_view DescribeType(const Json& value) {
   switch (value.type()) {
-    case Json::value_t::null: return "null";
-    case Json::value_t::object: return "an object";
-    case Json::value_t::array: return "an array";
-    case Json::value_t::string: return "a string";
-    case Json::value_t::boolean: return "a boolean";
+    case Json::value_t::null:
+      return "null";
+    case Json::value_t::object:
+      return "an object";
+    case Json::value_t::array:
+      return "an array";
+    case Json::value_t::string:
+      return "a string";
+    case Json::value_t::boolean:
+      return "a boolean";
     case Json::value_t::number_integer:
-    case Json::value_t::number_unsigned: return "an integer";
-    case Json::value_t::number_float: return "a number with a fraction";
-    default: return "something else";
+    case Json::value_t::number_unsigned:
+      return "an integer";
+    case Json::value_t::number_float:
+      return "a number with a fraction";
+    default:
+      return "something else";
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// JSON of requests and responses: bounded parsing, and a reader of fields that says which one is wrong.
+// JSON of requests and responses: bounded parsing, and a reader of fields that says which one is
+// wrong.
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -23,11 +24,13 @@ ApiResult<Json> ParseBody(std::string_view body, const JsonLimits& limits = {});
 // Bytes that are not UTF-8 become U+FFFD.
 std::string Dump(const OrderedJson& value);
 
-// Reads typed fields of an object. Absent and null fields give the fallback. The first wrong field is kept as error(); what is
-// read after it has no meaning, so callers read everything and look at failed() once.
+// Reads typed fields of an object. Absent and null fields give the fallback. The first wrong field
+// is kept as error(); what is read after it has no meaning, so callers read everything and look at
+// failed() once.
 class FieldReader {
  public:
-  // `path` names the object in `param`: "messages[2]"; empty for the body. Requires: `object` outlives the reader.
+  // `path` names the object in `param`: "messages[2]"; empty for the body. Requires: `object`
+  // outlives the reader.
   explicit FieldReader(const Json& object, std::string path = "");
 
   const Json* Find(std::string_view name) const;  // null: absent or null

@@ -24,7 +24,8 @@ std::vector<TokenId> ReadTokens(FieldReader& reader, const Json& values, const s
     const Json& value = values[i];
     if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > kMaxInt) {
       reader.Fail(InvalidField(path + "[" + std::to_string(i) + "]",
-                               "'" + path + "' holds something that is not a token id", "invalid_type"));
+                               "'" + path + "' holds something that is not a token id",
+                               "invalid_type"));
       return {};
     }
     tokens.push_back(static_cast<TokenId>(value.get<int64_t>()));
@@ -34,7 +35,8 @@ std::vector<TokenId> ReadTokens(FieldReader& reader, const Json& values, const s
 
 }  // namespace
 
-std::vector<PromptInput> ReadPrompts(FieldReader& reader, std::string_view name, size_t max_prompts) {
+std::vector<PromptInput> ReadPrompts(FieldReader& reader, std::string_view name,
+                                     size_t max_prompts) {
   std::vector<PromptInput> out;
   const Json* value = reader.Find(name);
   const std::string path = reader.Path(name);
@@ -45,11 +47,14 @@ std::vector<PromptInput> ReadPrompts(FieldReader& reader, std::string_view name,
   } else if (IsTokenArray(*value)) {
     out.emplace_back(ReadTokens(reader, *value, path));
   } else if (!value->is_array() || value->empty()) {
-    reader.Fail(name, "'" + path + "' must be a string, an array of strings, an array of token ids or an array of those",
-                value->is_array() ? "invalid_value" : "invalid_type");
+    reader.Fail(
+        name,
+        "'" + path +
+            "' must be a string, an array of strings, an array of token ids or an array of those",
+        value->is_array() ? "invalid_value" : "invalid_type");
   } else if (value->size() > max_prompts) {
-    reader.Fail(name, "'" + path + "' may hold up to " + std::to_string(max_prompts) + " entries, not " +
-                          std::to_string(value->size()));
+    reader.Fail(name, "'" + path + "' may hold up to " + std::to_string(max_prompts) +
+                          " entries, not " + std::to_string(value->size()));
   } else {
     for (size_t i = 0; i < value->size() && !reader.failed(); ++i) {
       const Json& entry = (*value)[i];
@@ -59,7 +64,8 @@ std::vector<PromptInput> ReadPrompts(FieldReader& reader, std::string_view name,
       } else if (IsTokenArray(entry)) {
         out.emplace_back(ReadTokens(reader, entry, entry_path));
       } else {
-        reader.Fail(InvalidField(entry_path, "'" + entry_path + "' must be a string or an array of token ids",
+        reader.Fail(InvalidField(entry_path,
+                                 "'" + entry_path + "' must be a string or an array of token ids",
                                  "invalid_type"));
       }
     }
@@ -73,7 +79,8 @@ ApiResult<ChatRequest> ParseChatRequest(const Json& body) {
   request.fields = ReadGenerationFields(reader);
   request.prompt = ReadChatPrompt(reader);
   const int64_t older = reader.Integer("max_tokens", -1, 1, kMaxInt);
-  request.fields.max_tokens = static_cast<int>(reader.Integer("max_completion_tokens", older, 1, kMaxInt));
+  request.fields.max_tokens =
+      static_cast<int>(reader.Integer("max_completion_tokens", older, 1, kMaxInt));
   const bool logprobs = reader.Bool("logprobs", false);
   const auto top = static_cast<int>(reader.Integer("top_logprobs", 0, 0, kMaxTopLogprobs));
   if (logprobs) {
@@ -93,8 +100,10 @@ ApiResult<CompletionRequest> ParseCompletionRequest(const Json& body) {
   request.echo = reader.Bool("echo", false);
   const int64_t newer = reader.Integer("max_completion_tokens", 16, 0, kMaxInt);
   request.fields.max_tokens = static_cast<int>(reader.Integer("max_tokens", newer, 0, kMaxInt));
-  if (const Json* logprobs = reader.Find("logprobs"); logprobs != nullptr && logprobs->is_boolean()) {
-    reader.Fail("logprobs", "'logprobs' of a text completion must be an integer, not a boolean", "invalid_type");
+  if (const Json* logprobs = reader.Find("logprobs");
+      logprobs != nullptr && logprobs->is_boolean()) {
+    reader.Fail("logprobs", "'logprobs' of a text completion must be an integer, not a boolean",
+                "invalid_type");
   }
   request.fields.sampling.num_top_logprobs =
       static_cast<int>(reader.Integer("logprobs", -1, 0, kMaxTopLogprobs));
@@ -102,8 +111,10 @@ ApiResult<CompletionRequest> ParseCompletionRequest(const Json& body) {
     reader.Fail("best_of", "'best_of' is not supported unless it equals 'n'", "unsupported_value");
   }
   if (!reader.String("suffix").empty()) {
-    reader.Fail("suffix", "'suffix' is not supported; write the model's own fill-in-the-middle tokens into 'prompt'",
-                "unsupported_parameter");
+    reader.Fail(
+        "suffix",
+        "'suffix' is not supported; write the model's own fill-in-the-middle tokens into 'prompt'",
+        "unsupported_parameter");
   }
   if (reader.failed()) return tl::unexpected(reader.error());
   return request;
@@ -124,7 +135,8 @@ ApiResult<EmbeddingRequest> ParseEmbeddingRequest(const Json& body) {
   }
   for (const PromptInput& input : request.inputs) {
     const auto* text = std::get_if<std::string>(&input);
-    if (text != nullptr && text->empty()) reader.Fail("input", "'input' must not hold an empty string");
+    if (text != nullptr && text->empty())
+      reader.Fail("input", "'input' must not hold an empty string");
   }
   if (reader.failed()) return tl::unexpected(reader.error());
   return request;

@@ -1,7 +1,7 @@
 #pragma once
-// JSON bodies -> typed requests. Fields nobody knows pass; fields that are ill-typed, out of range or ask for what is not there
-// are errors that name the field.
-// Source: OpenAI's API reference; vLLM's extensions (top_k, min_p, repetition_penalty, ignore_eos, chat_template_kwargs).
+// JSON bodies -> typed requests. Fields nobody knows pass; fields that are ill-typed, out of range
+// or ask for what is not there are errors that name the field. Source: OpenAI's API reference;
+// vLLM's extensions (top_k, min_p, repetition_penalty, ignore_eos, chat_template_kwargs).
 
 #include <cstdint>
 #include <optional>
@@ -70,9 +70,11 @@ ApiResult<TokenizeRequest> ParseTokenizeRequest(const Json& body);
 ApiResult<DetokenizeRequest> ParseDetokenizeRequest(const Json& body);
 
 // A string, an array of strings, an array of token ids or an array of those.
-std::vector<PromptInput> ReadPrompts(FieldReader& reader, std::string_view name, size_t max_prompts);
+std::vector<PromptInput> ReadPrompts(FieldReader& reader, std::string_view name,
+                                     size_t max_prompts);
 
-// chat_messages.cc: `messages`, `tools`, `tool_choice`, `chat_template_kwargs`, `add_generation_prompt`.
+// chat_messages.cc: `messages`, `tools`, `tool_choice`, `chat_template_kwargs`,
+// `add_generation_prompt`.
 ChatPrompt ReadChatPrompt(FieldReader& reader);
 
 // generation_fields.cc

@@ -1,6 +1,6 @@
 #pragma once
-// A few threads for what would hold up the I/O thread: parsing bodies, templates, tokenising, embedding.
-// Threads: every method is safe from many threads.
+// A few threads for what would hold up the I/O thread: parsing bodies, templates, tokenising,
+// embedding. Threads: every method is safe from many threads.
 
 #include <condition_variable>
 #include <deque>

@@ -1,6 +1,6 @@
 #pragma once
-// The chat page's files, embedded in the binary when it was built (web/dist), or a small page that says how to get it.
-// Threads: safe from many threads.
+// The chat page's files, embedded in the binary when it was built (web/dist), or a small page that
+// says how to get it. Threads: safe from many threads.
 
 #include <span>
 #include <string>

@@ -49,7 +49,8 @@ FakeBackend::~FakeBackend() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-Result<std::vector<TokenId>> FakeBackend::Tokenize(std::string_view text, bool add_special, bool) const {
+Result<std::vector<TokenId>> FakeBackend::Tokenize(std::string_view text, bool add_special,
+                                                   bool) const {
   std::vector<TokenId> tokens;
   if (add_special) tokens.push_back(kBos);
   for (const char c : text) tokens.push_back(static_cast<unsigned char>(c));
@@ -60,7 +61,8 @@ Result<std::string> FakeBackend::Detokenize(std::span<const TokenId> tokens) con
   std::string text;
   for (const TokenId id : tokens) {
     if (id < 0 || id >= kVocabSize) {
-      return MakeError(ErrorCode::kInvalidArgument, "token id " + std::to_string(id) + " is outside the vocabulary");
+      return MakeError(ErrorCode::kInvalidArgument,
+                       "token id " + std::to_string(id) + " is outside the vocabulary");
     }
     text += TokenBytes(id);
   }
@@ -77,7 +79,8 @@ Result<RenderedPrompt> FakeBackend::RenderChat(const ChatPrompt& prompt) const {
   RenderedPrompt rendered;
   rendered.text = prompt.tools_json;
   for (const ChatMessage& message : prompt.messages) {
-    if (message.content == "refuse") return MakeError(ErrorCode::kInvalidArgument, "the template refuses");
+    if (message.content == "refuse")
+      return MakeError(ErrorCode::kInvalidArgument, "the template refuses");
     rendered.text += message.role + ": " + message.content.value_or("") + "\n";
   }
   rendered.tokens = *Tokenize(rendered.text, true, false);
@@ -86,7 +89,8 @@ Result<RenderedPrompt> FakeBackend::RenderChat(const ChatPrompt& prompt) const {
 
 Result<RequestId> FakeBackend::Generate(GenerateRequest request, EventSink sink) {
   const std::lock_guard lock(mutex_);
-  if (running_ >= options_.max_running) return MakeError(ErrorCode::kResourceExhausted, "the queue is full");
+  if (running_ >= options_.max_running)
+    return MakeError(ErrorCode::kResourceExhausted, "the queue is full");
   auto job = std::make_shared<Job>();
   job->id = next_id_++;
   last_request_ = request;
@@ -111,7 +115,8 @@ void FakeBackend::RunJob(const std::shared_ptr<Job>& job) {
   bool stopped = pause(options_.prefill_delay);
   std::vector<GeneratedToken> prompt_tokens;
   for (size_t i = 1; request.prompt_logprobs >= 0 && i < request.prompt.size(); ++i) {
-    prompt_tokens.push_back(MakeToken(static_cast<unsigned char>(request.prompt[i]), request.prompt_logprobs));
+    prompt_tokens.push_back(
+        MakeToken(static_cast<unsigned char>(request.prompt[i]), request.prompt_logprobs));
   }
   last.prompt_tokens = prompt_tokens;
   const int limit = request.max_tokens < 0 ? options_.context_length : request.max_tokens;
@@ -143,7 +148,8 @@ void FakeBackend::RunJob(const std::shared_ptr<Job>& job) {
     text += byte;
     ++generated_;
     // Good enough for stops of one byte.
-    const bool is_stop = std::find(request.stop.begin(), request.stop.end(), event.text) != request.stop.end();
+    const bool is_stop =
+        std::find(request.stop.begin(), request.stop.end(), event.text) != request.stop.end();
     if (is_stop) {
       last.finish_reason = FinishReason::kStop;
       last.stop_matched = event.text;

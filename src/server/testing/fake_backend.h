@@ -1,6 +1,6 @@
 #pragma once
-// A Backend without a model, for tests of the server: bytes are tokens, the answer is a script, delays and errors are options.
-// Threads: as Backend; the options are set before the first request.
+// A Backend without a model, for tests of the server: bytes are tokens, the answer is a script,
+// delays and errors are options. Threads: as Backend; the options are set before the first request.
 
 #include <atomic>
 #include <chrono>
@@ -16,12 +16,12 @@
 namespace hearth::testing {
 
 struct FakeOptions {
-  std::string answer = "Hello there!";      // one byte, one token; ends with an end-of-turn token
+  std::string answer = "Hello there!";  // one byte, one token; ends with an end-of-turn token
   std::chrono::milliseconds token_delay{0};
   std::chrono::milliseconds prefill_delay{0};
-  int max_running = 1'000'000;              // more get kResourceExhausted
-  int fail_after = -1;                      // tokens, then kError
-  bool endless = false;                     // repeats the answer until it is cancelled or max_tokens
+  int max_running = 1'000'000;  // more get kResourceExhausted
+  int fail_after = -1;          // tokens, then kError
+  bool endless = false;         // repeats the answer until it is cancelled or max_tokens
   bool embedding_model = false;
   int context_length = 4096;
 };

@@ -37,13 +37,15 @@ std::string TestResponse::Header(std::string_view name) const {
 TestClient::TestClient(uint16_t port, int receive_buffer_bytes) {
   socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (receive_buffer_bytes > 0) {
-    ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof(receive_buffer_bytes));
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
+                 sizeof(receive_buffer_bytes));
   }
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) Close();
+  if (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
+    Close();
 }
 
 TestClient::~TestClient() { Close(); }
@@ -127,7 +129,8 @@ TestResponse TestClient::Read(std::string_view method) {
     }
   }
   const std::string length = response.Header("Content-Length");
-  const size_t size = length.empty() ? std::string::npos : std::strtoul(length.c_str(), nullptr, 10);
+  const size_t size =
+      length.empty() ? std::string::npos : std::strtoul(length.c_str(), nullptr, 10);
   while (in_.size() < size && Fill(kPatience)) {
   }
   response.body = in_.substr(0, size);
@@ -144,7 +147,8 @@ std::string MakeRequest(std::string_view method, std::string_view path, std::str
   if (more_headers.find("Host:") == std::string_view::npos) out += "Host: localhost\r\n";
   out += more_headers;
   if (method == "POST") {
-    if (more_headers.find("Content-Type:") == std::string_view::npos) out += "Content-Type: application/json\r\n";
+    if (more_headers.find("Content-Type:") == std::string_view::npos)
+      out += "Content-Type: application/json\r\n";
     out += "Content-Length: " + std::to_string(body.size()) + "\r\n";
   }
   out += "\r\n";
@@ -152,8 +156,8 @@ std::string MakeRequest(std::string_view method, std::string_view path, std::str
   return out;
 }
 
-TestResponse Fetch(uint16_t port, std::string_view method, std::string_view path, std::string_view body,
-                   std::string_view more_headers) {
+TestResponse Fetch(uint16_t port, std::string_view method, std::string_view path,
+                   std::string_view body, std::string_view more_headers) {
   TestClient client(port);
   client.Send(MakeRequest(method, path, body, more_headers));
   return client.Read(method);

@@ -26,8 +26,10 @@ class TestClient {
   // False when the server has closed.
   bool Send(std::string_view bytes);
   TestResponse Read(std::string_view method = "GET");
-  // What arrives until `needle` is in it, the connection ends or the time is over. Takes nothing away from Read.
-  std::string ReadUntil(std::string_view needle, std::chrono::milliseconds timeout = std::chrono::seconds(10));
+  // What arrives until `needle` is in it, the connection ends or the time is over. Takes nothing
+  // away from Read.
+  std::string ReadUntil(std::string_view needle,
+                        std::chrono::milliseconds timeout = std::chrono::seconds(10));
   // The server closes within the time (what it sends before is thrown away).
   bool WaitForClose(std::chrono::milliseconds timeout = std::chrono::seconds(10));
   void Close();
@@ -44,7 +46,7 @@ class TestClient {
 std::string MakeRequest(std::string_view method, std::string_view path, std::string_view body = "",
                         std::string_view more_headers = "");
 // One request on a connection of its own.
-TestResponse Fetch(uint16_t port, std::string_view method, std::string_view path, std::string_view body = "",
-                   std::string_view more_headers = "");
+TestResponse Fetch(uint16_t port, std::string_view method, std::string_view path,
+                   std::string_view body = "", std::string_view more_headers = "");
 
 }  // namespace hearth::testing
