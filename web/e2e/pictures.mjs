@@ -1,10 +1,11 @@
 // Pictures of the page for looking at: `node e2e/pictures.mjs FOLDER` writes the main views at 1440 and 360 pixels, light and
-// dark. They are of the test server's conversation.
+// dark. The conversation is the real server's where one is given (see real-server.mjs), else the test server's.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { launch, openPage, say } from "./browser.mjs";
 import { startFakeServer } from "./fake-server.mjs";
+import { startRealServer } from "./real-server.mjs";
 
 const folder = process.argv[2];
 if (!folder) throw new Error("usage: node e2e/pictures.mjs FOLDER");
@@ -19,7 +20,7 @@ const older = [
   ["What makes bread rise?", 12],
 ];
 
-const server = await startFakeServer();
+const server = (await startRealServer()) ?? (await startFakeServer());
 const browser = await launch();
 for (const [width, height] of [[1440, 900], [360, 740]]) {
   for (const colorScheme of ["light", "dark"]) {
@@ -66,7 +67,7 @@ for (const [width, height] of [[1440, 900], [360, 740]]) {
     await page.waitForTimeout(300);
     await shoot("help");
     await page.keyboard.press("Escape");
-    server.state.failures.push({ status: 400, body: { error: { message: "2100 tokens, 2048 fit", code: "context_length_exceeded" } } });
+    server.state?.failures.push({ status: 400, body: { error: { message: "2100 tokens, 2048 fit", code: "context_length_exceeded" } } });
     await say(page, "And in C?");
     await page.locator(".question").last().hover();
     await page.waitForTimeout(200);

@@ -74,7 +74,7 @@ describe("a server in trouble", () => {
     server.state.failures.push({ status: 429, headers: { "Retry-After": "1" }, body: { error: { message: "queue full" } } });
     await composer(page).fill("Hello");
     await composer(page).press("Enter");
-    await page.getByText(/Trying again in \d s/).waitFor();
+    await page.getByText(/Trying again in \d+\ss/).waitFor();
     await finished(page, 1);
     assert.match(await answers(page).innerText(), /Answer 1/);
     assert.equal(server.state.requests.length, 2);

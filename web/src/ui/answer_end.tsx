@@ -40,7 +40,7 @@ function Stats({ stats, model }: { stats: AnswerStats; model: string }) {
   const parts: [kind: string, text: string, title: string][] = [];
   if (stats.tokensPerSecond !== undefined) parts.push(["speed", formatSpeed(stats.tokensPerSecond), "Tokens per second after the first, as they reached this page"]);
   if (stats.firstTokenMs !== undefined) parts.push(["first", `${formatDuration(stats.firstTokenMs)} to first token`, "From sending the message to the first piece of the answer"]);
-  const count = `${stats.exact ? "" : "about "}${stats.tokens.toLocaleString("en")} ${stats.tokens === 1 ? "token" : "tokens"}`;
+  const count = `${stats.exact ? "" : "~"}${stats.tokens.toLocaleString("en")} ${stats.tokens === 1 ? "token" : "tokens"}`;
   parts.push(["tokens", count, promptTitle(stats)]);
   return (
     <p class="stats">
@@ -53,6 +53,7 @@ function Stats({ stats, model }: { stats: AnswerStats; model: string }) {
 }
 
 function promptTitle(stats: AnswerStats): string {
+  if (!stats.exact) return "Counted in pieces, because the server's count did not come";
   if (stats.promptTokens === undefined) return "";
   const cached = stats.cachedTokens ? `, ${stats.cachedTokens} of them already in the server's memory` : "";
   return `After a prompt of ${stats.promptTokens} tokens${cached}`;

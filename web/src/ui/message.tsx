@@ -126,7 +126,7 @@ export function Answer({ step, isLast }: { step: PathStep; isLast: boolean }) {
 function Waiting({ until }: { until: Signal<number | null> }) {
   const seconds = useCountdown(until.value);
   if (until.value !== null) {
-    return <p class="waiting-note" role="status">The server is busy. Trying again in {seconds} s.</p>;
+    return <p class="waiting-note" role="status">The server is busy. Trying again in {seconds}&nbsp;s.</p>;
   }
   return (
     <div class="waiting" role="img" aria-label="Waiting for the answer">
