@@ -1,0 +1,125 @@
+#include "apps/hearth/model_options.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+
+#include "apps/hearth/progress.h"
+
+namespace hearth {
+namespace {
+
+constexpr const char* kDefaultModelName = "SmolLM2-135M-Instruct.Q4_1.gguf";
+constexpr int kMaxThreads = 1024;
+constexpr int kMaxContext = 1 << 24;
+
+// ${VARIABLE:-~/FALLBACK}/hearth
+std::optional<std::string> UserDir(const char* variable, const char* fallback) {
+  if (const char* dir = std::getenv(variable); dir != nullptr && *dir == '/')
+    return std::string(dir) + "/hearth";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    return std::string(home) + "/" + fallback + "/hearth";
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void AddModelFlag(CLI::App& command, ModelFlags& flags) {
+  command.add_option("-m,--model", flags.model, "Model file (.gguf); without it the default model")
+      ->envname("HEARTH_MODEL")
+      ->type_name("FILE");
+}
+
+void AddThreadsFlag(CLI::App& command, ModelFlags& flags) {
+  command.add_option("-t,--threads", flags.threads, "Threads; 0: one per core")
+      ->check(CLI::Range(0, kMaxThreads))
+      ->capture_default_str();
+}
+
+void AddContextFlag(CLI::App& command, ModelFlags& flags) {
+  command
+      .add_option("-c,--context", flags.context_length,
+                  "Tokens of prompt and answer together; 0: the model's own, at most 8192")
+      ->check(CLI::Range(0, kMaxContext))
+      ->capture_default_str();
+}
+
+void AddPrecisionFlags(CLI::App& command, ModelFlags& flags) {
+  command
+      .add_option("--kv-type", flags.kv_type,
+                  "How the context is kept: f16 or int8 (half the memory)")
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, KvType>{{"f16", KvType::kF16}, {"int8", KvType::kInt8}})
+                      .description(""))
+      ->type_name("TYPE")
+      ->default_str("f16");
+  command
+      .add_option("--activations", flags.activations,
+                  "How products are computed: int8, or f32 (slow, the reference)")
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, ActivationType>{{"int8", ActivationType::kInt8},
+                                                            {"f32", ActivationType::kF32}})
+                      .description(""))
+      ->type_name("TYPE")
+      ->default_str("int8");
+}
+
+void AddEngineFlags(CLI::App& command, ModelFlags& flags) {
+  AddModelFlag(command, flags);
+  AddThreadsFlag(command, flags);
+  AddContextFlag(command, flags);
+  AddPrecisionFlags(command, flags);
+}
+
+std::optional<std::string> DefaultModelPath() {
+  auto dir = UserDir("XDG_DATA_HOME", ".local/share");
+  if (dir) *dir += std::string("/") + kDefaultModelName;
+  return dir;
+}
+
+std::optional<std::string> StateDir() { return UserDir("XDG_STATE_HOME", ".local/state"); }
+
+Result<std::string> ResolveModelPath(const std::string& asked) {
+  if (!asked.empty()) return asked;
+  const std::optional<std::string> path = DefaultModelPath();
+  std::error_code error;
+  if (path && std::filesystem::exists(*path, error)) return *path;
+  return MakeError(ErrorCode::kNotFound,
+                   "no model: pass --model FILE.gguf or set HEARTH_MODEL; scripts/serve fetches "
+                   "the default model" +
+                       (path ? " to " + *path : std::string()));
+}
+
+EngineOptions EngineOptionsOf(const ModelFlags& flags) {
+  EngineOptions options;
+  options.num_threads = flags.threads;
+  options.context_length = flags.context_length;
+  options.kv_type = flags.kv_type;
+  options.activations = flags.activations;
+  return options;
+}
+
+Result<LoadedModel> LoadModel(const ModelFlags& flags,
+                              const std::function<void(EngineOptions&)>& adjust) {
+  LoadedModel model;
+  HEARTH_ASSIGN_OR_RETURN(model.path, ResolveModelPath(flags.model));
+  EngineOptions options = EngineOptionsOf(flags);
+  if (adjust) adjust(options);
+  const auto start = std::chrono::steady_clock::now();
+  {
+    ProgressBar bar("Preparing the model (once)");
+    options.on_load_progress = [&bar](double done) { bar.Update(done); };
+    HEARTH_ASSIGN_OR_RETURN(model.backend, EngineBackend::Load(model.path, options));
+  }
+  model.load_ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return model;
+}
+
+void AddExamples(CLI::App& command, const std::string& examples) {
+  command.footer("\nExamples:\n" + examples);
+}
+
+}  // namespace hearth

@@ -1,0 +1,200 @@
+// hearth show: what a model file is and what it needs, read from its header alone.
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "apps/hearth/commands.h"
+#include "apps/hearth/json_output.h"
+#include "apps/hearth/model_options.h"
+#include "apps/hearth/terminal.h"
+#include "runtime/engine/engine.h"
+#include "runtime/gguf/gguf.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace hearth {
+namespace {
+
+constexpr int kDefaultContext = 8192;  // what the engine takes of a model that was trained for more
+// Activations, the vocabulary's tables and the program itself; the bound that the engine keeps is
+// 120 MB.
+constexpr int64_t kOverheadBytes = int64_t{120} * 1000 * 1000;
+
+struct ShowFlags {
+  ModelFlags model;
+  bool template_only = false;
+  bool json = false;
+};
+
+struct TokenizerSummary {
+  std::string model, pre;
+  std::string bos, eos;
+  bool adds_bos = false;
+  std::string problem;  // why it cannot be used; empty: it can
+};
+
+std::string TokenTextOr(const Tokenizer& tokenizer, std::optional<TokenId> id) {
+  return id ? std::string(tokenizer.TokenText(*id)) : std::string();
+}
+
+TokenizerSummary SummariseTokenizer(const GgufFile& file) {
+  TokenizerSummary summary;
+  summary.model = file.GetString("tokenizer.ggml.model").value_or("");
+  summary.pre = file.GetString("tokenizer.ggml.pre").value_or("");
+  const auto tokenizer = Tokenizer::FromGguf(file);
+  if (!tokenizer) {
+    summary.problem = tokenizer.error().message;
+    return summary;
+  }
+  summary.bos = TokenTextOr(**tokenizer, (*tokenizer)->bos());
+  summary.eos = TokenTextOr(**tokenizer, (*tokenizer)->eos());
+  summary.adds_bos = (*tokenizer)->adds_bos();
+  return summary;
+}
+
+struct Memory {
+  int context = 0;
+  int64_t weights = 0, kv = 0, overhead = kOverheadBytes;
+  int64_t total() const { return weights + kv + overhead; }
+};
+
+Memory MemoryNeeded(const ModelDescription& model, int asked_context) {
+  Memory memory;
+  memory.context =
+      std::min(asked_context > 0 ? asked_context : kDefaultContext, model.context_length);
+  memory.weights = model.file_bytes;
+  memory.kv = model.kv_bytes_per_token * memory.context;
+  return memory;
+}
+
+Json ToJson(const ModelDescription& model, const TokenizerSummary& tokenizer,
+            const Memory& memory) {
+  Json types = Json::object();
+  for (const auto& [type, bytes] : model.bytes_by_type) types[type] = bytes;
+  Json json = {{"name", model.name},
+               {"path", model.path},
+               {"architecture", model.architecture},
+               {"file_bytes", model.file_bytes},
+               {"parameters", model.num_parameters},
+               {"bytes_by_type", std::move(types)},
+               {"layers", model.num_layers},
+               {"hidden_size", model.hidden_size},
+               {"heads", model.num_heads},
+               {"kv_heads", model.num_kv_heads},
+               {"head_dim", model.head_dim},
+               {"ffn_size", model.ffn_size},
+               {"vocab_size", model.vocab_size},
+               {"context_length", model.context_length},
+               {"kv_bytes_per_token", model.kv_bytes_per_token},
+               {"can_generate", !model.is_embedding_model},
+               {"can_embed", model.is_embedding_model}};
+  json["tokenizer"] = {{"model", tokenizer.model},
+                       {"pre", tokenizer.pre},
+                       {"bos", tokenizer.bos},
+                       {"eos", tokenizer.eos},
+                       {"adds_bos", tokenizer.adds_bos}};
+  if (!tokenizer.problem.empty()) json["tokenizer"]["problem"] = tokenizer.problem;
+  json["chat_template"] = model.chat_template.empty() ? Json() : Json(model.chat_template);
+  json["memory"] = {{"context", memory.context},
+                    {"weights_bytes", memory.weights},
+                    {"kv_bytes", memory.kv},
+                    {"overhead_bytes", memory.overhead},
+                    {"total_bytes", memory.total()}};
+  return json;
+}
+
+void Row(const char* name, const std::string& value) {
+  Print(Format("%-14s", name) + OneLine(value) + "\n");
+}
+
+std::string TokenizerLine(const TokenizerSummary& t) {
+  std::string line = t.model.empty() ? "none" : t.model;
+  if (!t.pre.empty()) line += " (" + t.pre + ")";
+  if (!t.problem.empty()) return line + ", cannot be used: " + t.problem;
+  if (!t.bos.empty()) line += ", begins with " + t.bos + (t.adds_bos ? "" : " only in a chat");
+  if (!t.eos.empty()) line += ", ends with " + t.eos;
+  return line;
+}
+
+void PrintTable(const ModelDescription& model, const TokenizerSummary& tokenizer,
+                const Memory& memory) {
+  Row("name", model.name);
+  Row("file", model.path + " (" + FormatBytes(model.file_bytes) + ")");
+  Row("architecture",
+      model.architecture + (model.is_embedding_model ? ", sentence embeddings" : ""));
+  Row("parameters", FormatCount(model.num_parameters));
+  Row("layers", Format("%d of width %d, feed-forward %d", model.num_layers, model.hidden_size,
+                       model.ffn_size));
+  Row("attention", Format("%d heads of %d, %d for keys and values", model.num_heads, model.head_dim,
+                          model.num_kv_heads));
+  Row("context", std::to_string(model.context_length) + " tokens");
+  Row("vocabulary", std::to_string(model.vocab_size) + " tokens");
+  Row("tokenizer", TokenizerLine(tokenizer));
+  if (!model.is_embedding_model) {
+    Row("chat template",
+        model.chat_template.empty()
+            ? "none"
+            : Format("%zu characters (--template prints it)", model.chat_template.size()));
+  }
+  Print("\ntypes\n");
+  for (const auto& [type, bytes] : model.bytes_by_type)
+    Print("  " + Format("%-12s", type.c_str()) + FormatBytes(bytes) + "\n");
+  Print("\nmemory it will need\n");
+  Print("  weights     " + FormatBytes(memory.weights) + "\n");
+  if (memory.kv > 0) {
+    Print("  KV cache    " + FormatBytes(memory.kv) +
+          Format(" for a full context of %d tokens (", memory.context) +
+          FormatBytes(model.kv_bytes_per_token) + " each)\n");
+  }
+  Print("  overhead    " + FormatBytes(memory.overhead) + " at most\n");
+  Print("  together    " + FormatBytes(memory.total()) + "\n");
+}
+
+int Show(const ShowFlags& flags) {
+  const Result<std::string> path = ResolveModelPath(flags.model.model);
+  if (!path) return Fail(path.error());
+  const Result<ModelDescription> model = Engine::Describe(*path, flags.model.kv_type);
+  if (!model) return Fail(model.error());
+  if (flags.template_only) {
+    if (model->chat_template.empty()) return Fail(model->name + " has no chat template");
+    PrintUntrusted(model->chat_template);
+    if (StdoutIsTerminal()) Print("\n");
+    return kExitOk;
+  }
+  const Result<GgufFile> file = GgufFile::Open(*path);
+  if (!file) return Fail(file.error());
+  const TokenizerSummary tokenizer = SummariseTokenizer(*file);
+  const Memory memory = MemoryNeeded(*model, flags.model.context_length);
+  if (flags.json) {
+    PrintJson(ToJson(*model, tokenizer, memory));
+  } else {
+    PrintTable(*model, tokenizer, memory);
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddShow(CLI::App& app, Action& action) {
+  CLI::App* command = app.add_subcommand("show", "Tell what a model file is and what it needs");
+  const auto flags = std::make_shared<ShowFlags>();
+  const auto positional = std::make_shared<std::string>();
+  CLI::Option* model =
+      command->add_option("file", *positional, "Model file (.gguf)")->type_name("FILE");
+  AddModelFlag(*command, flags->model);
+  AddContextFlag(*command, flags->model);
+  AddPrecisionFlags(*command, flags->model);
+  command->add_flag("--template", flags->template_only, "Print the chat template and nothing else");
+  command->add_flag("--json", flags->json, "One JSON object");
+  AddExamples(*command,
+              "  hearth show model.gguf\n"
+              "  hearth show model.gguf --context 32768 --kv-type int8\n"
+              "  hearth show model.gguf --template\n"
+              "  hearth show model.gguf --json | jq .memory.total_bytes");
+  command->callback([&action, flags, positional, model] {
+    if (model->count() > 0) flags->model.model = *positional;
+    action = [flags] { return Show(*flags); };
+  });
+}
+
+}  // namespace hearth
