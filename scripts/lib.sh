@@ -15,7 +15,7 @@ stamps=$repo/build/stamps
 tools=$repo/build/tools
 
 # The one list of Debian packages. For the program itself:
-packages_build=(g++ cmake ninja-build python3-venv libexpected-dev libboost1.81-dev nlohmann-json3-dev
+packages_build=(g++ cmake ninja-build python3-venv libexpected-dev libboost1.81-dev nlohmann-json3-dev libspdlog-dev
   libcli11-dev prometheus-cpp-dev libxxhash-dev libutf8proc-dev libedit-dev)
 # For its tests, in addition:
 packages_test=(git libgtest-dev libgmock-dev libpcre2-dev clang-format-14 chromium curl)
@@ -75,7 +75,7 @@ require_space() {
 }
 
 make_dirs() {
-  mkdir -p "$logs" "$stamps" "$tools" 2>/dev/null || fail "cannot write to $repo/build; give yourself the right to write there (or its disk is full)"
+  { mkdir -p "$logs" "$stamps" "$tools" && [[ -w $repo/build && -w $logs && -w $stamps ]]; } 2>/dev/null || fail "cannot write to $repo/build; give yourself the right to write there (or its disk is full)"
 }
 
 # One script at a time in one clone: the second waits for the first. The lock goes with the process.
@@ -160,7 +160,7 @@ ensure_page_packages() {
   ensure_node
   local done_file=$repo/web/node_modules/.package-lock.json
   [[ -e $done_file && ! $repo/web/package-lock.json -nt $done_file ]] && return 0
-  (cd "$repo/web" && npm ci --no-audit --no-fund) >"$logs/npm.log" 2>&1 </dev/null || {
+  (cd "$repo/web" && npm ci --no-audit --no-fund --prefer-offline --fetch-retries=3 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000 --loglevel=http) >"$logs/npm.log" 2>&1 </dev/null || {
     rm -rf "$repo/web/node_modules"
     fail_with_log "fetching the page's packages" "$logs/npm.log"
   }
