@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -75,17 +76,21 @@ http::ServerOptions HttpOptionsOf(const ServeFlags& flags) {
 // What to type into a browser on this machine.
 std::string Address(const std::string& host, uint16_t port) {
   std::string name = host;
-  if (host == "0.0.0.0") name = "127.0.0.1";
-  if (host == "::")
+  if (host == "0.0.0.0") {
+    name = "127.0.0.1";
+  } else if (host == "::") {
     name = "[::1]";
-  else if (host.find(':') != std::string::npos)
+  } else if (host.find(':') != std::string::npos) {
     name = "[" + host + "]";
+  }
   return "http://" + name + ":" + std::to_string(port);
 }
 
 int Serve(const ServeFlags& flags) {
   const Result<std::string> path = ResolveModelPath(flags.model.model);
   if (!path) return Fail(path.error().message);
+  // A log or a client that goes away is no reason to end.
+  std::signal(SIGPIPE, SIG_IGN);
   SetUpLog(flags.log_level);
 
   // Destroyed from the last to the first: the server calls the API, the API the backend.
@@ -95,7 +100,10 @@ int Serve(const ServeFlags& flags) {
   // wait.
   Result<std::unique_ptr<http::HttpServer>> created =
       http::HttpServer::Create(HttpOptionsOf(flags), &api);
-  if (!created) return Fail(created.error().message);
+  if (!created) {
+    const bool in_use = created.error().message.find("in use") != std::string::npos;
+    return Fail(created.error().message + (in_use ? "; --port takes another one" : ""));
+  }
   http::HttpServer& server = **created;
   api.set_connection_counter([&server] { return server.num_connections(); });
 

@@ -21,8 +21,10 @@ ApiError ChatError(const std::string& fields) {
 }
 
 ChatRequest Chat(const std::string& fields) {
-  const ApiResult<ChatRequest> request = ParseChatRequest(
-      *ParseBody(R"({"messages":[{"role":"user","content":"hi"}])" + fields + "}"));
+  const ApiResult<Json> json =
+      ParseBody(R"({"messages":[{"role":"user","content":"hi"}])" + fields + "}");
+  EXPECT_TRUE(json) << json.error().message;
+  const ApiResult<ChatRequest> request = ParseChatRequest(json.value_or(Json::object()));
   EXPECT_TRUE(request) << request.error().message;
   return request.value_or(ChatRequest{});
 }
@@ -56,7 +58,7 @@ TEST(ChatRequest, ReadsEveryField) {
       "repetition_penalty":1.1,"logit_bias":{"5":-100,"7":2.5},"seed":-3,"stop":["a","b"],"n":3,"max_tokens":7,"stream":true,
       "stream_options":{"include_usage":true,"continuous_usage_stats":true},"logprobs":true,"top_logprobs":4,
       "response_format":{"type":"text"},"unheard_of":{"x":[1]},"user":"u","ignore_eos":true,
-      "chat_template_kwargs":{"enable_thinking":false}})");
+      "chat_template_kwargs":{"enable_thinking":false})");
   const GenerationFields& fields = request.fields;
   EXPECT_EQ(fields.model, "m");
   EXPECT_FLOAT_EQ(fields.sampling.temperature, 0.5f);
