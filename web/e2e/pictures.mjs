@@ -5,20 +5,12 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { launch, openPage, say } from "./browser.mjs";
 import { startFakeServer } from "./fake-server.mjs";
+import { fillHistory } from "./history.mjs";
 import { startRealServer } from "./real-server.mjs";
 
 const folder = process.argv[2];
 if (!folder) throw new Error("usage: node e2e/pictures.mjs FOLDER");
 await mkdir(folder, { recursive: true });
-
-const older = [
-  ["How do I keep basil alive in winter?", 0.05],
-  ["Difference between TCP and UDP", 0.1],
-  ["A birthday rhyme for Ada", 1.2],
-  ["Packing list for three days in Lisbon", 3],
-  ["Regex that finds ISO dates", 5],
-  ["What makes bread rise?", 12],
-];
 
 const server = (await startRealServer()) ?? (await startFakeServer());
 const browser = await launch();
@@ -28,19 +20,7 @@ for (const [width, height] of [[1440, 900], [360, 740]]) {
     const shoot = (name) => page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`) });
     await page.locator(".server-status.is-up").waitFor();
     await shoot("welcome");
-    await page.evaluate((list) => new Promise((resolve, reject) => {
-      const request = indexedDB.open("hearth");
-      request.onerror = reject;
-      request.onsuccess = () => {
-        const change = request.result.transaction("conversations", "readwrite");
-        for (const [title, days] of list) {
-          const time = Date.now() - days * 86_400_000;
-          change.objectStore("conversations").put({ id: time.toString(16).padStart(16, "0"), title, created: time, updated: time, system: null, selected: {} });
-        }
-        change.oncomplete = () => resolve(request.result.close());
-      };
-    }), older);
-    await page.reload();
+    await fillHistory(page);
     await say(page, "Write a Python function that tells whether a word is a palindrome, and explain it.");
     await page.getByRole("button", { name: "Answer again" }).click();
     await page.getByText("2/2").waitFor();

@@ -202,3 +202,65 @@ it("two tabs see each other's conversations", async () => {
   await open.close();
   await server.stop();
 });
+
+describe("the browser's storage", () => {
+  let server, open, page;
+  beforeEach(async () => {
+    server = await startFakeServer();
+    open = await openPage(browser, server.url);
+    page = open.page;
+  });
+  afterEach(async () => {
+    await open.close();
+    await server.stop();
+  });
+
+  it("that is full is named, and the conversation goes on", async () => {
+    const devtools = await open.context.newCDPSession(page);
+    await devtools.send("Storage.overrideQuotaForOrigin", { origin: server.url, quotaSize: 1 });
+    await composer(page).fill(`Long: ${"x".repeat(300_000)}`);
+    await composer(page).press("Enter");
+    await finished(page, 1);
+    await page.getByText(/storage is full/).waitFor();
+    await say(page, "Still there?");
+    assert.equal(await answers(page).count(), 2);
+  });
+
+  it("with damaged records still gives what is whole", async () => {
+    await say(page, "Whole conversation");
+    await page.evaluate(() => new Promise((resolve, reject) => {
+      const request = indexedDB.open("hearth");
+      request.onerror = reject;
+      request.onsuccess = () => {
+        const change = request.result.transaction(["conversations", "messages"], "readwrite");
+        change.objectStore("conversations").put({ id: "broken", title: 7 });
+        change.objectStore("conversations").put({ id: "halfway" });
+        change.objectStore("messages").put({ id: "lost", conversation: "nowhere", parent: "none" });
+        change.oncomplete = () => resolve(request.result.close());
+      };
+    }));
+    await page.evaluate(() => localStorage.setItem("hearth.settings", "{not json"));
+    await page.reload();
+    await page.locator(".bubble", { hasText: "Whole conversation" }).waitFor();
+    assert.equal(await page.locator(".conversation").count(), 1);
+    assert.deepEqual(open.trouble, []);
+  });
+
+  it("of another shape than ours is reported and costs only the keeping", async () => {
+    await page.goto(`${server.url}/favicon.svg`);
+    await page.evaluate(() => new Promise((resolve, reject) => {
+      const gone = indexedDB.deleteDatabase("hearth");
+      gone.onerror = reject;
+      gone.onsuccess = () => {
+        const request = indexedDB.open("hearth", 1);
+        request.onupgradeneeded = () => request.result.createObjectStore("foreign");
+        request.onsuccess = () => resolve(request.result.close());
+      };
+    }));
+    await page.goto(server.url);
+    await page.getByText(/could not read or write its storage/).waitFor();
+    await say(page, "Hello");
+    assert.equal(await answers(page).count(), 1);
+    assert.deepEqual(open.trouble, []);
+  });
+});

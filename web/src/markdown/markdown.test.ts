@@ -14,7 +14,7 @@ function show(text: string): HTMLElement {
 const allowedTags = new Set(
   "DIV P BR HR H1 H2 H3 H4 H5 H6 STRONG EM S A CODE PRE SPAN BLOCKQUOTE UL OL LI TABLE THEAD TBODY TR TH TD BUTTON".split(" "),
 );
-const allowedAttributes = new Set(["class", "href", "rel", "target", "start", "title", "type", "aria-label"]);
+const allowedAttributes = new Set(["tabindex", "class", "href", "rel", "target", "start", "title", "type", "aria-label"]);
 
 function expectHarmless(element: HTMLElement): void {
   for (const child of element.querySelectorAll("*")) {

@@ -97,7 +97,7 @@ export function renderBlocks(text: string, references: object, live: boolean): B
 export function toFragment(html: string): DocumentFragment {
   const fragment = sanitize(html);
   for (const pre of fragment.querySelectorAll("pre")) addCodeBar(pre);
-  for (const table of fragment.querySelectorAll("table")) wrap(table, "table-scroll");
+  for (const table of fragment.querySelectorAll("table")) wrap(table, "table-scroll").tabIndex = 0;
   return fragment;
 }
 
@@ -114,6 +114,7 @@ function addCodeBar(pre: HTMLPreElement): void {
   copy.textContent = "Copy";
   copy.setAttribute("aria-label", "Copy code");
   bar.append(label, copy);
+  pre.tabIndex = 0; // so that the arrow keys can scroll what is wider than the page
   wrap(pre, "code-block").prepend(bar);
 }
 

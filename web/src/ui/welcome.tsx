@@ -2,10 +2,10 @@ import { useApp } from "./context";
 import { Flame } from "./icons";
 
 const examples: [title: string, prompt: string][] = [
-  ["Explain", "Explain how a rainbow forms, so that a child understands it."],
-  ["Write", "Write a friendly e-mail that moves a meeting to Wednesday."],
-  ["Code", "Write a Python function that recognises palindromes."],
-  ["Plan", "Give me three ideas for a simple dinner with rice, eggs and spinach."],
+  ["Explain", "Why is the sky blue? Explain it to a child."],
+  ["Write", "Write a short poem about a fire on a winter evening."],
+  ["Code", "Write a Python function that checks whether a word is a palindrome."],
+  ["Plan", "Plan a relaxed weekend in Paris."],
 ];
 
 export function Welcome() {
