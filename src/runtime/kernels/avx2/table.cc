@@ -13,7 +13,8 @@ int64_t Int8Peak(int64_t rounds) noexcept {
   __m256i a = ones, b = ones, c = ones, d = ones, e = ones, f = ones, g = ones, h = ones, i = ones,
           j = ones, k = ones, l = ones;
   const auto step = [&](__m256i& sum) {
-    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(ones, ones));
+    sum = _mm256_add_epi16(
+        sum, _mm256_maddubs_epi16(sum, ones));  // of its own sum: else one product would do for all
   };
   for (int64_t round = 0; round < rounds; ++round) {
     step(a);
