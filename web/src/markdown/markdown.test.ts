@@ -181,7 +181,7 @@ describe("MarkdownView", () => {
 
   it("parses, of a long answer, only the end again", () => {
     const block = "A line of an answer with *some* words in it.\n\n";
-    const text = block.repeat(400);
+    const text = block.repeat(100);
     const view = new MarkdownView(container);
     const looked = view as unknown as { stableLength: number };
     for (let end = 60; end < text.length; end += 60) {
