@@ -15,7 +15,7 @@ stamps=$repo/build/stamps
 tools=$repo/build/tools
 
 # The one list of Debian packages. For the program itself:
-packages_build=(g++ cmake ninja-build python3-venv libexpected-dev libboost1.81-dev nlohmann-json3-dev libspdlog-dev
+packages_build=(g++ cmake ninja-build pkg-config python3-venv libexpected-dev libboost1.81-dev nlohmann-json3-dev libspdlog-dev
   libcli11-dev prometheus-cpp-dev libxxhash-dev libutf8proc-dev libedit-dev)
 # For its tests, in addition:
 packages_test=(git libgtest-dev libgmock-dev libpcre2-dev clang-format-14 chromium curl)
