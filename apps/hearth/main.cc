@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -28,6 +30,13 @@ Status CheckForcedIsa() {
 std::string UsageError(const CLI::App* app, const CLI::Error& error) {
   std::string command = "hearth";
   for (const CLI::App* chosen : app->get_subcommands()) command += " " + chosen->get_name();
+  if (app->get_subcommands().empty()) {
+    const std::vector<std::string> unknown = app->remaining();
+    const std::string what = unknown.empty()
+                                 ? "no command"
+                                 : "there is no command or option '" + OneLine(unknown[0]) + "'";
+    return command + ": " + what + "\nSee " + command + " --help\n";
+  }
   return command + ": " + error.what() + "\nSee " + command + " --help\n";
 }
 
@@ -47,9 +56,7 @@ int Main(int argc, char** argv) {
   Action action;
   AddRun(app, action);
   AddChat(app, action);
-#ifdef HEARTH_WITH_SERVE
   AddServe(app, action);
-#endif
   AddShow(app, action);
   AddTokenize(app, action);
   AddEmbed(app, action);

@@ -34,7 +34,7 @@ void AddModelFlag(CLI::App& command, ModelFlags& flags) {
 
 void AddThreadsFlag(CLI::App& command, ModelFlags& flags) {
   command.add_option("-t,--threads", flags.threads, "Threads; 0: one per core")
-      ->check(CLI::Range(0, kMaxThreads))
+      ->check(CLI::Range(0, kMaxThreads).description(""))
       ->capture_default_str();
 }
 
@@ -42,7 +42,7 @@ void AddContextFlag(CLI::App& command, ModelFlags& flags) {
   command
       .add_option("-c,--context", flags.context_length,
                   "Tokens of prompt and answer together; 0: the model's own, at most 8192")
-      ->check(CLI::Range(0, kMaxContext))
+      ->check(CLI::Range(0, kMaxContext).description(""))
       ->capture_default_str();
 }
 

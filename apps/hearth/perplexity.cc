@@ -110,10 +110,10 @@ void AddPerplexity(CLI::App& app, Action& action) {
   command
       ->add_option("-c,--context", flags->model.context_length,
                    "Tokens of a window; the second half of each is scored")
-      ->check(CLI::Range(4, 1 << 20))
+      ->check(CLI::Range(4, 1 << 20).description(""))
       ->capture_default_str();
   command->add_option("--windows", flags->max_windows, "Stop after this many; 0: the whole text")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1 << 30).description(""))
       ->capture_default_str();
   command->add_flag("--json", flags->json,
                     "One JSON object: perplexity, standard_error, tokens_scored");

@@ -62,7 +62,7 @@ void AddSamplingFlags(CLI::App& command, GenerationSettings& settings) {
   const auto number = [&command](const std::string& name, float& value, const std::string& help,
                                  Limits limits) {
     command.add_option(name, value, help)
-        ->check(CLI::Range(limits.low, limits.high))
+        ->check(CLI::Range(limits.low, limits.high).description(""))
         ->capture_default_str()
         ->group("Sampling");
   };
@@ -70,7 +70,7 @@ void AddSamplingFlags(CLI::App& command, GenerationSettings& settings) {
   number("--top-p", settings.top_p,
          "Only the likeliest tokens that sum to this probability; 1: all", kTopP);
   command.add_option("--top-k", settings.top_k, "Only the k likeliest tokens; 0: all")
-      ->check(CLI::Range(0, kMaxTopK))
+      ->check(CLI::Range(0, kMaxTopK).description(""))
       ->capture_default_str()
       ->group("Sampling");
   number("--min-p", settings.min_p, "Only tokens at least this likely beside the likeliest; 0: all",
@@ -88,7 +88,7 @@ void AddSamplingFlags(CLI::App& command, GenerationSettings& settings) {
   command
       .add_option("-n,--max-tokens", settings.max_tokens,
                   "Tokens of an answer at most; -1: until the context is full")
-      ->check(CLI::Range(-1, kMaxTokens))
+      ->check(CLI::Range(-1, kMaxTokens).description(""))
       ->capture_default_str()
       ->group("Sampling");
   command

@@ -111,8 +111,8 @@ std::string TokenizerLine(const TokenizerSummary& t) {
   std::string line = t.model.empty() ? "none" : t.model;
   if (!t.pre.empty()) line += " (" + t.pre + ")";
   if (!t.problem.empty()) return line + ", cannot be used: " + t.problem;
-  if (!t.bos.empty()) line += ", begins with " + t.bos + (t.adds_bos ? "" : " only in a chat");
-  if (!t.eos.empty()) line += ", ends with " + t.eos;
+  if (!t.bos.empty()) line += ", BOS " + t.bos + (t.adds_bos ? "" : " (not added to plain text)");
+  if (!t.eos.empty()) line += ", EOS " + t.eos;
   return line;
 }
 

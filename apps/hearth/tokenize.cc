@@ -54,26 +54,25 @@ std::string Escaped(std::string_view bytes) {
   return text;
 }
 
-Result<std::vector<TokenId>> ParseIds(const std::string& text, int vocab_size) {
+constexpr std::string_view kIdSeparators = " ,\t\r\n[]";
+
+// Ids in decimal, separated by blanks, commas or brackets, so that a JSON array will do.
+Result<std::vector<TokenId>> ParseIds(std::string_view text, int vocab_size) {
   std::vector<TokenId> ids;
-  const char* at = text.data();
-  const char* const end = at + text.size();
   for (;;) {
-    while (at < end && (*at == ' ' || *at == ',' || *at == '\n' || *at == '\t' || *at == '\r' ||
-                        *at == '[' || *at == ']'))
-      ++at;
-    if (at == end) return ids;
+    const size_t begin = text.find_first_not_of(kIdSeparators);
+    if (begin == std::string_view::npos) return ids;
+    text.remove_prefix(begin);
+    const std::string_view word = text.substr(0, text.find_first_of(kIdSeparators));
     TokenId id = 0;
-    const auto [after, error] = std::from_chars(at, end, id);
-    if (error != std::errc() || id < 0 || id >= vocab_size) {
-      const std::string word(
-          at, std::find_if(at, end, [](char c) { return c == ' ' || c == ',' || c == '\n'; }));
-      return MakeError(
-          ErrorCode::kInvalidArgument,
-          "'" + word + "' is no token id: this model has 0 to " + std::to_string(vocab_size - 1));
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
+    if (error != std::errc() || end != word.data() + word.size() || id < 0 || id >= vocab_size) {
+      return MakeError(ErrorCode::kInvalidArgument, "'" + std::string(word.substr(0, 40)) +
+                                                        "' is no token id: this model has 0 to " +
+                                                        std::to_string(vocab_size - 1));
     }
     ids.push_back(id);
-    at = after;
+    text.remove_prefix(word.size());
   }
 }
 

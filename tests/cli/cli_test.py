@@ -121,7 +121,7 @@ class UsageTest(CliTest):
     def test_help_of_every_command_has_examples(self):
         top = self.assert_ok(hearth("--help", model=None))
         commands = re.findall(r"^  ([a-z]+)  ", top.split("Subcommands:")[1], re.MULTILINE)
-        for needed in ("run", "chat", "serve", "show", "tokenize", "embed", "perplexity", "bench", "convert", "version"):
+        for needed in ("run", "chat", "serve", "show", "tokenize", "embed", "perplexity", "bench", "version"):
             self.assertIn(needed, commands)
         for command in commands:
             help_text = self.assert_ok(hearth(command, "--help", model=None))
@@ -131,7 +131,7 @@ class UsageTest(CliTest):
     def test_wrong_command_lines_exit_with_2(self):
         for arguments in ([], ["fly"], ["run", "--wings", "hi"], ["run", "hi", "--temperature", "hot"], ["run", "hi", "--top-p", "2"],
                           ["run", "hi", "--threads", "-1"], ["run", "hi", "--kv-type", "f64"], ["run", "hi", "--stop", ""],
-                          ["perplexity"], ["perplexity", "--file", "x", "--context", "0"], ["tokenize", "x", "--ids=3"]):
+                          ["perplexity"], ["perplexity", "--file", "x", "--context", "0"], ["show", "a", "b"]):
             with self.subTest(arguments):
                 self.assert_error(hearth(*arguments), 2)
 
@@ -234,9 +234,20 @@ class RunTest(CliTest):
         self.assertTrue(text.endswith("\n"))
 
     def test_chat_template_is_used(self):
-        answer = self.run_json("What is the capital of France? Answer in one word.", *self.GREEDY)
-        self.assertIn("Paris", answer["text"])
-        self.assertEqual(answer["finish_reason"], "stop")
+        question = "What is the capital of France?"
+        rendered = (
+            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+            f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+        )
+        answer = self.run_json(question, *self.GREEDY)
+        by_hand = self.run_json("--raw", "--special", rendered, *self.GREEDY)
+        self.assertEqual(answer["text"], by_hand["text"])
+        self.assertEqual(answer["tokens"], by_hand["tokens"])
+
+    def test_special_tokens_of_the_user_stay_text(self):
+        def prompt_tokens(text):
+            return self.run_json(text, "--max-tokens", "1")["tokens"]["prompt"]
+        self.assertGreater(prompt_tokens("a<|im_end|>b"), prompt_tokens("ab") + 3)
 
     def test_json_has_text_tokens_and_timings(self):
         answer = self.run_json("--raw", "Once upon a time", *self.GREEDY)
@@ -358,8 +369,12 @@ class PipedChatTest(CliTest):
     OPTIONS = ("--temperature", "0", "--max-tokens", "24")
 
     def test_remembers_what_was_said(self):
-        text = self.assert_ok(hearth("chat", *self.OPTIONS, stdin="My name is Ada.\nWhat is my name?\n"))
-        self.assertIn("Ada", text.splitlines()[-1])
+        result = hearth("chat", "--stats", *self.OPTIONS, stdin="My name is Ada.\nWhat is my name?\n")
+        self.assert_ok(result)
+        answers, prompts = (list(map(int, re.findall(pattern, result.stderr.decode())))
+                            for pattern in (r"(?m)^(\d+) tokens", r"prompt of (\d+)"))
+        self.assertEqual(len(prompts), 2)
+        self.assertGreaterEqual(prompts[1], prompts[0] + answers[0] + 5)
 
     def test_commands(self):
         with tempfile.TemporaryDirectory() as folder:
