@@ -1,8 +1,8 @@
 """Counts tests for scripts/test.
 
-tally.py log FILE EXIT_CODE        the cases that a suite's output closes on (pytest, vitest, node, a plain line)
+tally.py log FILE EXIT_CODE        the cases that a suite's output closes on (pytest, unittest, vitest, node, a plain line)
 tally.py ctest JUNIT GTEST_FOLDER  the cases of a CTest run: each gtest program's own, one for every other test
-Prints "PASSED FAILED SKIPPED". A suite that failed counts at least one failure, whatever its output says; one that ran
+Prints "PASSED FAILED SKIPPED". Exit code 77 without a count is one skipped test. A suite that failed counts at least one failure, whatever its output says; one that ran
 no test counts as failed.
 """
 
@@ -13,36 +13,47 @@ import tempfile
 import xml.etree.ElementTree
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-WORDS = {"passed": 0, "pass": 0, "failed": 1, "fail": 1, "error": 1, "errors": 1, "skipped": 2, "skip": 2, "todo": 2,
-         "xfailed": 2, "flaky": 0}
-COUNT_THEN_WORD = re.compile(r"(\d+) ([a-z]+)")
+WORDS = {"passed": 0, "failed": 1, "error": 1, "errors": 1, "failures": 1, "skipped": 2, "todo": 2, "xfailed": 2, "pass": 0,
+         "fail": 1}
+PLAIN = re.compile(r"(\w+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
+
+
+def add(counts: list[int], pairs) -> None:
+    for count, word in pairs:
+        if word in WORDS:
+            counts[WORDS[word]] += int(count)
 
 
 def closing_counts(text: str) -> list[int]:
-    """The last closing line of any kind we know; [0, 0, 0] where there is none."""
+    """The sum of all closing lines; where the last line is a plain one, that is the sum."""
+    lines = [line.strip() for line in COLOUR.sub("", text).splitlines() if line.strip()]
+    if lines and (match := PLAIN.fullmatch(lines[-1])):
+        return [int(count or 0) for count in match.groups()[1:]]
     counts = [0, 0, 0]
-    node = {}
-    for line in COLOUR.sub("", text).splitlines():
-        line = line.strip()
-        # pytest: "== 12 passed, 1 skipped in 3.1s =="; vitest: "Tests  3 failed | 40 passed (43)"; ours: "3 passed, 0 failed"
-        is_pytest = re.fullmatch(r"=*\s*(\d+ \w+,? ?)+in [\d.]+s.*", line)
-        is_vitest = re.match(r"Tests\s+\d+ ", line)
-        is_plain = re.fullmatch(r"(\w+: )?\d+ passed, \d+ failed(, \d+ skipped)?", line)
-        if is_pytest or is_vitest or is_plain:
-            counts = [0, 0, 0]
-            for count, word in COUNT_THEN_WORD.findall(line):
-                if word in WORDS:
-                    counts[WORDS[word]] += int(count)
-        # node's runner: "# pass 10" / "i pass 10", one word a line
-        match = re.fullmatch(r"(?:#|\u2139) (pass|fail|skipped|todo) (\d+)", line)
-        if match:
-            node[match.group(1)] = int(match.group(2))
-            counts = [node.get("pass", 0), node.get("fail", 0), node.get("skipped", 0) + node.get("todo", 0)]
+    unittest_ran = None
+    for line in lines:
+        # pytest: "== 12 passed, 1 skipped in 3.1s =="; vitest: "Tests  3 failed | 40 passed (43)"; ours: "3 passed, 0 failed";
+        # node: one word a line, "# pass 10" or "i pass 10"
+        if re.fullmatch(r"=*\s*(\d+ \w+,? ?)+in [\d.]+s.*", line) or re.match(r"Tests\s+\d+ ", line) or PLAIN.fullmatch(line):
+            add(counts, re.findall(r"(\d+) ([a-z]+)", line))
+        elif match := re.fullmatch(r"(?:#|\u2139) (pass|fail|skipped|todo) (\d+)", line):
+            add(counts, [(match.group(2), match.group(1))])
+        # Python's unittest: "Ran 7 tests in 1.0s", then "OK (skipped=1)" or "FAILED (failures=1, errors=1)"
+        elif match := re.match(r"Ran (\d+) tests? in ", line):
+            unittest_ran = int(match.group(1))
+        elif unittest_ran is not None and re.match(r"(OK|FAILED)\b", line):
+            own = [0, 0, 0]
+            add(own, [(count, word) for word, count in re.findall(r"(failures|errors|skipped)=(\d+)", line)])
+            own[0] = max(0, unittest_ran - own[1] - own[2])
+            counts = [a + b for a, b in zip(counts, own)]
+            unittest_ran = None
     return counts
 
 
 def of_log(text: str, exit_code: int) -> list[int]:
     counts = closing_counts(text)
+    if exit_code == 77 and sum(counts) == 0:
+        return [0, 0, 1]
     if exit_code != 0 and counts[1] == 0 or sum(counts) == 0:
         counts[1] += 1
     return counts
@@ -92,6 +103,10 @@ def self_test() -> None:
     assert of_log("e2e: 7 passed, 0 failed\n", 0) == [7, 0, 0]
     assert of_log("7 passed, 0 failed\n", 1) == [7, 1, 0]
     assert of_log("all good\n", 0) == [0, 1, 0]
+    assert of_log("no model\n", 77) == [0, 0, 1]
+    assert of_log("Ran 9 tests in 1.2s\n\nOK (skipped=2)\n\u2139 pass 3\n\u2139 fail 0\ncurl: 5 passed, 0 failed\nall done\n", 0) == [15, 0, 2]
+    assert of_log("Ran 9 tests in 1.2s\n\nFAILED (failures=1, errors=1)\n", 1) == [7, 2, 0]
+    assert of_log("a: 4 passed, 0 failed\nb: 5 passed, 1 failed\n9 passed, 1 failed, 0 skipped\n", 1) == [9, 1, 0]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "junit.xml").write_text(

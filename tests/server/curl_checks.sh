@@ -4,10 +4,11 @@ set -u
 url=$HEARTH_URL
 key="Authorization: Bearer ${HEARTH_API_KEY:-none}"
 json='Content-Type: application/json'
-failures=0
+failures=0 checks=0
 
 # expect WHAT WANTED GOT
 expect() {
+  checks=$((checks + 1))
   if [ "$2" != "$3" ]; then
     echo "FAIL $1: expected $2, got $3" >&2
     failures=$((failures + 1))
@@ -56,5 +57,5 @@ if [ -n "${HEARTH_API_KEY:-}" ]; then
   expect x-api-key 200 "$(status -H "X-Api-Key: $HEARTH_API_KEY" "$url/v1/models")"
 fi
 
-[ "$failures" = 0 ] && echo "curl checks passed"
-exit "$failures"
+echo "curl: $((checks - failures)) passed, $failures failed"
+[ "$failures" = 0 ]
