@@ -13,6 +13,8 @@ namespace {
 namespace bhttp = boost::beast::http;
 using BeastParser = bhttp::request_parser<bhttp::string_body>;
 
+constexpr size_t kLastChunkBytes = 5;
+
 Failure FailureOf(const boost::system::error_code& error, const ParserLimits& limits) {
   if (error == bhttp::error::header_limit) {
     return {431, "the request's headers are longer than " +
@@ -142,6 +144,7 @@ struct RequestParser::Impl {
   size_t head_bytes = 0;
   bool started = false;
   bool head_taken = false;
+  bool chunked = false;
   bool done = false;
 };
 
@@ -161,6 +164,9 @@ tl::expected<size_t, Failure> RequestParser::Feed(std::string_view data) {
   while (used < data.size() && !impl_->done) {
     boost::system::error_code error;
     const std::string_view rest = data.substr(used);
+    // Beast 1.81 asserts that it sees no part of a last chunk ("0\r\n\r\n"), which it takes as a
+    // whole or not at all.
+    if (impl_->head_taken && impl_->chunked && rest.size() < kLastChunkBytes) break;
     const size_t taken = impl_->parser.put(boost::asio::buffer(rest.data(), rest.size()), error);
     used += taken;
     if (error == bhttp::error::need_more) error = {};
@@ -178,6 +184,7 @@ tl::expected<size_t, Failure> RequestParser::Feed(std::string_view data) {
       impl_->head_taken = true;
       if (std::optional<Failure> failure = impl_->TakeHead())
         return tl::unexpected(std::move(*failure));
+      impl_->chunked = impl_->parser.chunked();
       impl_->done = impl_->parser.is_done();
       return used;
     }

@@ -57,6 +57,15 @@ TEST(RequestParser, ReadsChunks) {
   }
 }
 
+TEST(RequestParser, ReadsAnEmptyChunkedBodyHoweverItIsCut) {
+  const std::string bytes =
+      "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nTrailer: t\r\n\r\n";
+  for (size_t step = 1; step < bytes.size(); ++step) EXPECT_EQ(Parse(bytes, step), 0) << step;
+  const std::string bare =
+      "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+  for (size_t step = 1; step < bare.size(); ++step) EXPECT_EQ(Parse(bare, step), 0) << step;
+}
+
 TEST(RequestParser, StopsBehindTheFirstOfPipelinedRequests) {
   const std::string one = "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n";
   RequestParser parser{ParserLimits{}};
