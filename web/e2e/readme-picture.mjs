@@ -14,7 +14,7 @@ const question = "Write a Python function that recognises palindromes.";
 const server = await startRealServer();
 if (!server) throw new Error("Set HEARTH_BIN or HEARTH_URL: the picture is of the real server.");
 const browser = await launch();
-const { page } = await openPage(browser, server.url, { width: 1280, height: 860, colorScheme: "light" });
+const { page } = await openPage(browser, server.url, { width: 1280, height: 1000, colorScheme: "light" });
 await fillHistory(page);
 await page.evaluate(() => localStorage.setItem("hearth.settings", JSON.stringify({ sampling: { temperature: 0 } })));
 await page.reload();
