@@ -21,6 +21,7 @@ struct ChatTemplateLimits {
   int64_t max_steps = 2'000'000;          // evaluated nodes
   int max_depth = 100;                    // of syntax, calls and values
   int64_t max_output_bytes = 16 << 20;
+  int64_t max_allocated_bytes = 256 << 20;  // of all values made while rendering
 };
 
 class ChatTemplate {
