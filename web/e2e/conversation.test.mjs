@@ -58,7 +58,7 @@ for (const [name, start] of servers) {
       await unlimited(page);
       await composer(page).fill(long);
       await composer(page).press("Enter");
-      await page.locator(".answer .markdown", { hasText: /\S/ }).waitFor({ timeout: 60_000 });
+      await page.locator(".answer .markdown", { hasText: /\w.*\w.*\w/s }).waitFor({ timeout: 60_000 });
       await page.getByRole("button", { name: "Stop the answer" }).click();
       await finished(page, 1);
       const kept = await page.locator(".answer .markdown").innerText();
