@@ -17,14 +17,17 @@ struct Candidate {
   const KernelTable* table;  // null: not part of this build, or this CPU lacks it
 };
 
-// A table is asked for only where the CPU has its instructions: the function that fills it is compiled with them too.
+// A table is asked for only where the CPU has its instructions: the function that fills it is
+// compiled with them too.
 std::vector<Candidate> Candidates() {
   const KernelTable *avx2 = nullptr, *avx512 = nullptr, *neon = nullptr;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
     avx2 = &Avx2Kernels();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")) {
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vnni")) {
       avx512 = &Avx512Kernels();
     }
   }
@@ -63,14 +66,16 @@ Result<const KernelTable*> FindKernels(const std::string& name) {
     }
     return candidate.table;
   }
-  return MakeError(ErrorCode::kInvalidArgument, "unknown instruction set '" + name + "'; known: " + known);
+  return MakeError(ErrorCode::kInvalidArgument,
+                   "unknown instruction set '" + name + "'; known: " + known);
 }
 
 Status CheckForcedIsa() {
   const char* forced = std::getenv("HEARTH_FORCE_ISA");
   if (forced == nullptr || *forced == '\0') return {};
   if (auto table = FindKernels(forced); !table) {
-    return MakeError(table.error().code, "HEARTH_FORCE_ISA=" + std::string(forced) + ": " + table.error().message);
+    return MakeError(table.error().code,
+                     "HEARTH_FORCE_ISA=" + std::string(forced) + ": " + table.error().message);
   }
   return {};
 }

@@ -12,10 +12,12 @@ namespace hearth {
 // Best last; "scalar" is always there.
 std::vector<const KernelTable*> AvailableKernels();
 
-// Errors: kInvalidArgument for a name nobody knows, kUnsupported for an instruction set this CPU or build lacks.
+// Errors: kInvalidArgument for a name nobody knows, kUnsupported for an instruction set this CPU or
+// build lacks.
 Result<const KernelTable*> FindKernels(const std::string& name);
 
-// To be called once by main before anything runs kernels: reports a HEARTH_FORCE_ISA that cannot be honoured.
+// To be called once by main before anything runs kernels: reports a HEARTH_FORCE_ISA that cannot be
+// honoured.
 Status CheckForcedIsa();
 
 }  // namespace hearth

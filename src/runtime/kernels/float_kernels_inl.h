@@ -1,7 +1,8 @@
-// The float kernels, written once over sixteen-lane vectors. Each ISA folder includes this after its own simd.h, so that it is
-// compiled once per instruction set with that folder's flags; every instruction set runs the same operations on the same
-// lanes in the same order. Everything is in an anonymous namespace: nothing of one instruction set can be linked for another.
-// No include guard on purpose: not a header for anybody else. Needs: V and its operations.
+// The float kernels, written once over sixteen-lane vectors. Each ISA folder includes this after
+// its own simd.h, so that it is compiled once per instruction set with that folder's flags; every
+// instruction set runs the same operations on the same lanes in the same order. Everything is in an
+// anonymous namespace: nothing of one instruction set can be linked for another. No include guard
+// on purpose: not a header for anybody else. Needs: V and its operations.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +36,8 @@ inline float ReduceMax(V a) {
   return v[0];
 }
 
-// e^x: x = n ln 2 + r, e^r by its Taylor polynomial of degree 7 (|r| <= 0.35: relative error below 2e-7). 0 below -87.
+// e^x: x = n ln 2 + r, e^r by its Taylor polynomial of degree 7 (|r| <= 0.35: relative error below
+// 2e-7). 0 below -87.
 inline V Exp(V x) {
   const V clamped = Min(Max(x, Set1(-87.0f)), Set1(88.0f));
   const V n = Round(Mul(clamped, Set1(1.44269504f)));
@@ -68,8 +70,8 @@ void UnpackBf16(const std::byte* strip, size_t count, float* out) noexcept {
 }
 
 template <int kColumns>
-inline void FloatMatmulColumns(const float* panel, int num_inputs, const float* x, size_t x_stride, float* out,
-                               size_t out_stride) {
+inline void FloatMatmulColumns(const float* panel, int num_inputs, const float* x, size_t x_stride,
+                               float* out, size_t out_stride) {
   V acc[kColumns][4];
   for (int c = 0; c < kColumns; ++c) {
     for (int chain = 0; chain < 4; ++chain) acc[c][chain] = Set1(0.0f);
@@ -77,7 +79,8 @@ inline void FloatMatmulColumns(const float* panel, int num_inputs, const float* 
   for (int k = 0; k < num_inputs; k += 4) {
     for (int chain = 0; chain < 4; ++chain) {
       const V w = Load(panel + static_cast<size_t>(k + chain) * 16);
-      for (int c = 0; c < kColumns; ++c) acc[c][chain] = Fma(Set1(x[c * x_stride + k + chain]), w, acc[c][chain]);
+      for (int c = 0; c < kColumns; ++c)
+        acc[c][chain] = Fma(Set1(x[c * x_stride + k + chain]), w, acc[c][chain]);
     }
   }
   for (int c = 0; c < kColumns; ++c) {
@@ -85,14 +88,16 @@ inline void FloatMatmulColumns(const float* panel, int num_inputs, const float* 
   }
 }
 
-void FloatMatmul(const float* panel, int num_inputs, const float* x, size_t x_stride, int num_columns, float* out,
-                 size_t out_stride) noexcept {
+void FloatMatmul(const float* panel, int num_inputs, const float* x, size_t x_stride,
+                 int num_columns, float* out, size_t out_stride) noexcept {
   int c = 0;
   for (; c + 4 <= num_columns; c += 4) {
-    FloatMatmulColumns<4>(panel, num_inputs, x + c * x_stride, x_stride, out + c * out_stride, out_stride);
+    FloatMatmulColumns<4>(panel, num_inputs, x + c * x_stride, x_stride, out + c * out_stride,
+                          out_stride);
   }
   for (; c < num_columns; ++c) {
-    FloatMatmulColumns<1>(panel, num_inputs, x + c * x_stride, x_stride, out + c * out_stride, out_stride);
+    FloatMatmulColumns<1>(panel, num_inputs, x + c * x_stride, x_stride, out + c * out_stride,
+                          out_stride);
   }
 }
 
@@ -130,10 +135,12 @@ void RmsNorm(const float* x, const float* weight, float eps, int n, float* out) 
     sum = Fma(v, v, sum);
   }
   const float scale = 1.0f / __builtin_sqrtf(ReduceAdd(sum) / static_cast<float>(n) + eps);
-  for (int i = 0; i < n; i += 16) Store(out + i, Mul(Mul(Load(x + i), Set1(scale)), Load(weight + i)));
+  for (int i = 0; i < n; i += 16)
+    Store(out + i, Mul(Mul(Load(x + i), Set1(scale)), Load(weight + i)));
 }
 
-void LayerNorm(const float* x, const float* weight, const float* bias, float eps, int n, float* out) noexcept {
+void LayerNorm(const float* x, const float* weight, const float* bias, float eps, int n,
+               float* out) noexcept {
   V sum = Set1(0.0f);
   for (int i = 0; i < n; i += 16) sum = Add(sum, Load(x + i));
   const V mean = Set1(ReduceAdd(sum) / static_cast<float>(n));
@@ -216,7 +223,8 @@ double SumExp(const float* x, int n, float maximum) noexcept {
     V sum = Set1(0.0f);
     for (int j = i; j < i + 256 && j < n; j += 16) {
       float lanes[16];
-      for (int lane = 0; lane < 16; ++lane) lanes[lane] = j + lane < n ? x[j + lane] : kNegativeInfinity;
+      for (int lane = 0; lane < 16; ++lane)
+        lanes[lane] = j + lane < n ? x[j + lane] : kNegativeInfinity;
       sum = Add(sum, Exp(Sub(Load(lanes), Set1(maximum))));
     }
     total += ReduceAdd(sum);

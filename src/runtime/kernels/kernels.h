@@ -1,12 +1,14 @@
 #pragma once
-// The hot loops, one table of plain functions per instruction set. Kernels know pointers and counts, no models; they trust their
-// callers and are noexcept. Dispatch happens once per operation, never inside a loop.
+// The hot loops, one table of plain functions per instruction set. Kernels know pointers and
+// counts, no models; they trust their callers and are noexcept. Dispatch happens once per
+// operation, never inside a loop.
 //
-// Every function is specified down to the order of its float operations, so that all instruction sets give the same bits and
-// a column's result depends neither on what is computed beside it nor on the kernel shape (few columns, many columns).
-// `fma(a, b, c)` below means one rounding.
+// Every function is specified down to the order of its float operations, so that all instruction
+// sets give the same bits and a column's result depends neither on what is computed beside it nor
+// on the kernel shape (few columns, many columns). `fma(a, b, c)` below means one rounding.
 //
-// Integer products, per output row and column, over blocks of 32 inputs in order, starting from acc = 0:
+// Integer products, per output row and column, over blocks of 32 inputs in order, starting from acc
+// = 0:
 //   one scale per 32  (Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL Q4_K Q5_K):
 //       isum = sum over 32 of (code - offset) * q            exact, int32
 //       acc  = fma(scale * float(isum), d, acc)
@@ -15,9 +17,10 @@
 //       t    = fma(scale1, float(isum1), scale0 * float(isum0))
 //       acc  = fma(t, d, acc)
 //       acc  = fma(min0, s0, acc); acc = fma(min1, s1, acc)   Q2_K
-// with scale and min as the formats define them (Q4_K: scale = d * float(sc), min = -(dmin * float(m)); Q4_1: scale = d, min = m),
-// d, s, s0, s1 of the column's ActBlock.
-// Float products, over inputs k in order: acc[k % 4] = fma(x[k], w[k], acc[k % 4]); result (acc0 + acc1) + (acc2 + acc3).
+// with scale and min as the formats define them (Q4_K: scale = d * float(sc), min = -(dmin *
+// float(m)); Q4_1: scale = d, min = m), d, s, s0, s1 of the column's ActBlock. Float products, over
+// inputs k in order: acc[k % 4] = fma(x[k], w[k], acc[k % 4]); result (acc0 + acc1) + (acc2 +
+// acc3).
 //
 // Threads: pure functions over their arguments.
 
@@ -29,23 +32,25 @@
 namespace hearth {
 
 // 32 activations of one column, quantised: exactly one cache line.
-// q = round_to_even(x / d), d = max|x| / 127; q = 0 where max|x| <= 1e-30. A block with a NaN or an infinity has q = 0 and d NaN, so
-// that what is computed from it is NaN too.
+// q = round_to_even(x / d), d = max|x| / 127; q = 0 where max|x| <= 1e-30. A block with a NaN or an
+// infinity has q = 0 and d NaN, so that what is computed from it is NaN too.
 struct alignas(64) ActBlock {
   int8_t q[32];
-  float d;             // scale
-  float s;             // d * float(sum of q)
-  float s0, s1;        // d * float(sum of the first, of the second 16)
-  int32_t neg_sum;     // -(sum of q): start value for codes with an offset
+  float d;          // scale
+  float s;          // d * float(sum of q)
+  float s0, s1;     // d * float(sum of the first, of the second 16)
+  int32_t neg_sum;  // -(sum of q): start value for codes with an offset
   int32_t neg_sum0, neg_sum1;
   int32_t unused;
 };
 static_assert(sizeof(ActBlock) == 64);
 
-// Activation columns are kept in tiles: the blocks of the tile's columns interleaved, [num_blocks][num_columns]. A tile has at
-// most kTileColumns columns; all tiles of a matrix but the last are full.
+// Activation columns are kept in tiles: the blocks of the tile's columns interleaved,
+// [num_blocks][num_columns]. A tile has at most kTileColumns columns; all tiles of a matrix but the
+// last are full.
 inline constexpr int kTileColumns = 12;
-// Up to this many columns the weights are unpacked in registers as they stream by (decode, verify); above it once into a panel.
+// Up to this many columns the weights are unpacked in registers as they stream by (decode, verify);
+// above it once into a panel.
 inline constexpr int kFewColumns = 8;
 
 // A strip unpacked: what the many-column kernels multiply.
@@ -53,17 +58,28 @@ using PanelBlock = StripBlock;
 
 struct MatmulKernels {
   // One strip times one tile of 1 to kFewColumns columns. out[column * out_stride + row], 16 rows.
-  void (*few)(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns, float* out,
-              size_t out_stride) noexcept;
+  void (*few)(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns,
+              float* out, size_t out_stride) noexcept;
   void (*unpack)(const std::byte* strip, int num_blocks, PanelBlock* panel) noexcept;
   // The same product from an unpacked strip, 1 to kTileColumns columns.
-  void (*many)(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns, float* out,
-               size_t out_stride) noexcept;
+  void (*many)(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
+               float* out, size_t out_stride) noexcept;
 };
 
 // Formats in the order of KernelTable::matmul.
 enum class StripFormat : int {
-  kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kIQ4_NL, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kCount,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kIQ4_NL,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kCount,
 };
 inline constexpr int kNumStripFormats = static_cast<int>(StripFormat::kCount);
 
@@ -71,33 +87,37 @@ enum class KvStorage : int { kF16, kInt8 };
 
 // Tokens in a KV block; K and V of one block, layer and KV head are stored as
 //   f16:  K [head_dim][64] half, V [64][head_dim] half
-//   int8: K [head_dim][64] int8 then K scales [head_dim / 32][64] float; V [64][head_dim] int8 then V scales [64][head_dim / 32]
-// K is channel-major so that one vector holds one channel of 16 tokens and scores need no horizontal sums.
+//   int8: K [head_dim][64] int8 then K scales [head_dim / 32][64] float; V [64][head_dim] int8 then
+//   V scales [64][head_dim / 32]
+// K is channel-major so that one vector holds one channel of 16 tokens and scores need no
+// horizontal sums.
 inline constexpr int kKvBlockTokens = 64;
 
-// One query tile of attention: `num_queries` vectors that share a KV head (the head group of one or several tokens).
+// One query tile of attention: `num_queries` vectors that share a KV head (the head group of one or
+// several tokens).
 struct AttentionTile {
   KvStorage storage;
-  int head_dim;                  // a multiple of 32, at most 256
-  int num_queries;               // at most kMaxTileQueries
-  const float* const* queries;   // [num_queries][head_dim], already scaled
-  const int* first;              // [num_queries] first visible position (sliding windows), absolute
-  const int* end;                // [num_queries] one past the last visible position
+  int head_dim;                 // a multiple of 32, at most 256
+  int num_queries;              // at most kMaxTileQueries
+  const float* const* queries;  // [num_queries][head_dim], already scaled
+  const int* first;             // [num_queries] first visible position (sliding windows), absolute
+  const int* end;               // [num_queries] one past the last visible position
   const std::byte* const* k_blocks;  // indexed by position / 64; null where no query looks
   const std::byte* const* v_blocks;
-  float softcap;                 // 0: none; otherwise score = softcap * tanh(score / softcap)
+  float softcap;  // 0: none; otherwise score = softcap * tanh(score / softcap)
 };
 inline constexpr int kMaxTileQueries = 16;
 inline constexpr int kMaxHeadDim = 256;
-// A long context is attended to in splits of this many tokens at absolute positions, whose states are folded in order; the splits
-// can be worked on side by side, and the result does not depend on whether they were.
+// A long context is attended to in splits of this many tokens at absolute positions, whose states
+// are folded in order; the splits can be worked on side by side, and the result does not depend on
+// whether they were.
 inline constexpr int kAttentionSplitTokens = 512;
 inline constexpr int kAttentionSplitBlocks = kAttentionSplitTokens / kKvBlockTokens;
 
 // Where the queries of a tile stand after some blocks. total == 0: the query saw nothing there.
 struct AttentionState {
-  float maximum[kMaxTileQueries];  // of the scores
-  float total[kMaxTileQueries];    // sum of e^(score - maximum)
+  float maximum[kMaxTileQueries];                       // of the scores
+  float total[kMaxTileQueries];                         // sum of e^(score - maximum)
   alignas(64) float sum[kMaxTileQueries][kMaxHeadDim];  // sum of e^(score - maximum) * value
 };
 
@@ -107,11 +127,12 @@ struct KernelTable {
   MatmulKernels matmul[kNumStripFormats];
 
   // Unpacks a strip to floats [num_columns][16], the floats DequantizeRow gives.
-  void (*unpack_f16)(const std::byte* strip, size_t count, float* out) noexcept;   // count = num_columns * 16
+  void (*unpack_f16)(const std::byte* strip, size_t count,
+                     float* out) noexcept;  // count = num_columns * 16
   void (*unpack_bf16)(const std::byte* strip, size_t count, float* out) noexcept;
   // A float panel [num_inputs][16] times float columns x[column * x_stride + input].
-  void (*float_matmul)(const float* panel, int num_inputs, const float* x, size_t x_stride, int num_columns, float* out,
-                       size_t out_stride) noexcept;
+  void (*float_matmul)(const float* panel, int num_inputs, const float* x, size_t x_stride,
+                       int num_columns, float* out, size_t out_stride) noexcept;
 
   // Quantises `num_blocks` * 32 floats; block b goes to out[b * stride].
   void (*quantize)(const float* x, int num_blocks, ActBlock* out, size_t stride) noexcept;
@@ -119,33 +140,42 @@ struct KernelTable {
   // out = x / sqrt(mean(x^2) + eps) * weight. n is a multiple of 16. In place is fine.
   void (*rms_norm)(const float* x, const float* weight, float eps, int n, float* out) noexcept;
   // out = (x - mean) / sqrt(variance + eps) * weight + bias
-  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int n, float* out) noexcept;
-  void (*add)(float* x, const float* y, int n) noexcept;                       // x += y
-  void (*silu_mul)(const float* gate, const float* up, int n, float* out) noexcept;  // silu(gate) * up
-  void (*gelu_mul)(const float* gate, const float* up, int n, float* out) noexcept;  // gelu_tanh(gate) * up
-  void (*gelu)(float* x, int n) noexcept;                                      // exact gelu (erf), in place
-  // Rotates one head. `cos_sin` holds cos[half], sin[half], half = rope_dim / 2. Interleaved: pairs (2i, 2i + 1); otherwise
-  // (i, i + half).
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int n,
+                     float* out) noexcept;
+  void (*add)(float* x, const float* y, int n) noexcept;  // x += y
+  void (*silu_mul)(const float* gate, const float* up, int n,
+                   float* out) noexcept;  // silu(gate) * up
+  void (*gelu_mul)(const float* gate, const float* up, int n,
+                   float* out) noexcept;   // gelu_tanh(gate) * up
+  void (*gelu)(float* x, int n) noexcept;  // exact gelu (erf), in place
+  // Rotates one head. `cos_sin` holds cos[half], sin[half], half = rope_dim / 2. Interleaved: pairs
+  // (2i, 2i + 1); otherwise (i, i + half).
   void (*rope)(float* head, const float* cos_sin, int rope_dim, bool interleaved) noexcept;
-  // Softmax attention of a tile over blocks [first_block, last_block), online, in order of position, into a new state.
-  void (*attention)(const AttentionTile& tile, int first_block, int last_block, AttentionState& state) noexcept;
+  // Softmax attention of a tile over blocks [first_block, last_block), online, in order of
+  // position, into a new state.
+  void (*attention)(const AttentionTile& tile, int first_block, int last_block,
+                    AttentionState& state) noexcept;
   // Adds what a later split of the same tile gave.
-  void (*attention_fold)(AttentionState& state, const AttentionState& later, int num_queries, int head_dim) noexcept;
+  void (*attention_fold)(AttentionState& state, const AttentionState& later, int num_queries,
+                         int head_dim) noexcept;
   // out[query][head_dim] = sum / total
-  void (*attention_finish)(const AttentionState& state, int num_queries, int head_dim, float* const* out) noexcept;
+  void (*attention_finish)(const AttentionState& state, int num_queries, int head_dim,
+                           float* const* out) noexcept;
   // Writes one token's K and V of one head into its block.
-  void (*store_kv)(KvStorage storage, const float* k, const float* v, int head_dim, int slot, std::byte* k_block,
-                   std::byte* v_block) noexcept;
+  void (*store_kv)(KvStorage storage, const float* k, const float* v, int head_dim, int slot,
+                   std::byte* k_block, std::byte* v_block) noexcept;
   // sum of x[i] * y[i]
   float (*dot)(const float* x, const float* y, int n) noexcept;
   // sum of e^(x[i] - maximum), 256 terms at a time in float, those sums in double
   double (*sum_exp)(const float* x, int n, float maximum) noexcept;
-  // For measuring only: `rounds` rounds of independent int8 dot products that never leave the registers, the most this
-  // instruction set does on one core. Returns the number of multiply-adds done.
+  // For measuring only: `rounds` rounds of independent int8 dot products that never leave the
+  // registers, the most this instruction set does on one core. Returns the number of multiply-adds
+  // done.
   int64_t (*int8_peak)(int64_t rounds) noexcept;
 };
 
-// The best table this CPU runs, chosen once. HEARTH_FORCE_ISA (scalar, avx2, avx512, neon) overrides it.
+// The best table this CPU runs, chosen once. HEARTH_FORCE_ISA (scalar, avx2, avx512, neon)
+// overrides it.
 const KernelTable& Kernels();
 
 // Bytes of one K (or V) block of one head.

@@ -1,12 +1,13 @@
-// Every instruction set this machine runs must give the very bits of the scalar kernels, whatever the kernel shape.
+// Every instruction set this machine runs must give the very bits of the scalar kernels, whatever
+// the kernel shape.
 
 #include "runtime/kernels/kernels.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -26,10 +27,12 @@ namespace {
 constexpr int kNumInputs = 512;
 constexpr int kNumBlocks = kNumInputs / 32;
 
-// Rows in file format with random codes (or all bytes `fill`) and moderate scales. Every f16 field gets a finite value.
+// Rows in file format with random codes (or all bytes `fill`) and moderate scales. Every f16 field
+// gets a finite value.
 std::vector<std::byte> RandomRows(TensorType type, int num_rows, std::mt19937& rng, int fill = -1) {
   std::vector<std::byte> rows(num_rows * RowBytes(type, kNumInputs));
-  for (std::byte& byte : rows) byte = static_cast<std::byte>(fill >= 0 ? fill : static_cast<int>(rng() & 255));
+  for (std::byte& byte : rows)
+    byte = static_cast<std::byte>(fill >= 0 ? fill : static_cast<int>(rng() & 255));
   const TensorTypeInfo& info = InfoOf(type);
   const auto put_half = [&](size_t offset) {
     const uint16_t half = FloatToHalf(std::uniform_real_distribution<float>(-0.1f, 0.1f)(rng));
@@ -37,14 +40,24 @@ std::vector<std::byte> RandomRows(TensorType type, int num_rows, std::mt19937& r
   };
   for (size_t block = 0; block < rows.size(); block += info.block_bytes) {
     switch (type) {
-      case TensorType::kQ2_K: put_half(block + 80), put_half(block + 82); break;
-      case TensorType::kQ3_K: put_half(block + 108); break;
-      case TensorType::kQ6_K: put_half(block + 208); break;
+      case TensorType::kQ2_K:
+        put_half(block + 80), put_half(block + 82);
+        break;
+      case TensorType::kQ3_K:
+        put_half(block + 108);
+        break;
+      case TensorType::kQ6_K:
+        put_half(block + 208);
+        break;
       case TensorType::kQ4_1:
       case TensorType::kQ5_1:
       case TensorType::kQ4_K:
-      case TensorType::kQ5_K: put_half(block), put_half(block + 2); break;
-      default: put_half(block); break;
+      case TensorType::kQ5_K:
+        put_half(block), put_half(block + 2);
+        break;
+      default:
+        put_half(block);
+        break;
     }
   }
   return rows;
@@ -59,7 +72,8 @@ std::vector<float> RandomFloats(size_t count, std::mt19937& rng, float scale = 1
 
 std::vector<ActBlock> QuantizedColumns(const std::vector<float>& x, int num_columns) {
   std::vector<ActBlock> tile(static_cast<size_t>(num_columns) * kNumBlocks);
-  for (int c = 0; c < num_columns; ++c) ScalarKernels().quantize(&x[c * kNumInputs], kNumBlocks, &tile[c], num_columns);
+  for (int c = 0; c < num_columns; ++c)
+    ScalarKernels().quantize(&x[c * kNumInputs], kNumBlocks, &tile[c], num_columns);
   return tile;
 }
 
@@ -90,11 +104,14 @@ TEST_P(EachTable, IntegerProductsEqualScalarForEveryFormatAndColumnCount) {
       kernels.unpack(strip.data(), kNumBlocks, panel.data());
       ScalarKernels().matmul[f].unpack(strip.data(), kNumBlocks, truth_panel.data());
       for (int columns = 1; columns <= kTileColumns; ++columns) {
-        const std::vector<ActBlock> tile = QuantizedColumns(RandomFloats(columns * kNumInputs, rng), columns);
+        const std::vector<ActBlock> tile =
+            QuantizedColumns(RandomFloats(columns * kNumInputs, rng), columns);
         std::vector<float> truth(columns * 16), few(columns * 16), many(columns * 16);
-        ScalarKernels().matmul[f].many(truth_panel.data(), kNumBlocks, tile.data(), columns, truth.data(), 16);
+        ScalarKernels().matmul[f].many(truth_panel.data(), kNumBlocks, tile.data(), columns,
+                                       truth.data(), 16);
         kernels.many(panel.data(), kNumBlocks, tile.data(), columns, many.data(), 16);
-        EXPECT_THAT(many, SameBits(truth)) << InfoOf(type).name << " many, " << columns << " columns";
+        EXPECT_THAT(many, SameBits(truth))
+            << InfoOf(type).name << " many, " << columns << " columns";
         if (columns > kFewColumns) continue;
         kernels.few(strip.data(), kNumBlocks, tile.data(), columns, few.data(), 16);
         EXPECT_THAT(few, SameBits(truth)) << InfoOf(type).name << " few, " << columns << " columns";
@@ -104,10 +121,12 @@ TEST_P(EachTable, IntegerProductsEqualScalarForEveryFormatAndColumnCount) {
 }
 
 TEST_P(EachTable, ExtremeCodesDoNotSaturate) {
-  // Codes at their largest and smallest against activations at +-127: 16-bit intermediates would overflow.
+  // Codes at their largest and smallest against activations at +-127: 16-bit intermediates would
+  // overflow.
   std::mt19937 rng(2);
   for (const float sign : {1.0f, -1.0f}) {
-    const std::vector<ActBlock> tile = QuantizedColumns(std::vector<float>(kNumInputs, sign * 127.0f), 1);
+    const std::vector<ActBlock> tile =
+        QuantizedColumns(std::vector<float>(kNumInputs, sign * 127.0f), 1);
     for (int f = 0; f < kNumStripFormats; ++f) {
       const TensorType type = TensorTypeOf(static_cast<StripFormat>(f));
       for (const int fill : {0x00, 0x7f, 0x80, 0xff}) {
@@ -151,7 +170,8 @@ TEST_P(EachTable, IntegerProductsApproximateTheDequantisedProduct) {
         magnitude += std::pow(static_cast<double>(weights[k]) * x[k], 2);
       }
       // int8 rounding: each product is off by about 1/254 of the block's largest activation.
-      EXPECT_NEAR(out[row], expected, 0.05 * std::sqrt(magnitude) + 1e-4) << InfoOf(type).name << " row " << row;
+      EXPECT_NEAR(out[row], expected, 0.05 * std::sqrt(magnitude) + 1e-4)
+          << InfoOf(type).name << " row " << row;
     }
   }
 }
@@ -162,8 +182,10 @@ TEST_P(EachTable, FloatProductsEqualScalar) {
   for (int columns = 1; columns <= 9; ++columns) {
     const std::vector<float> x = RandomFloats(columns * kNumInputs, rng);
     std::vector<float> truth(columns * 16), out(columns * 16);
-    ScalarKernels().float_matmul(panel.data(), kNumInputs, x.data(), kNumInputs, columns, truth.data(), 16);
-    GetParam()->float_matmul(panel.data(), kNumInputs, x.data(), kNumInputs, columns, out.data(), 16);
+    ScalarKernels().float_matmul(panel.data(), kNumInputs, x.data(), kNumInputs, columns,
+                                 truth.data(), 16);
+    GetParam()->float_matmul(panel.data(), kNumInputs, x.data(), kNumInputs, columns, out.data(),
+                             16);
     EXPECT_THAT(out, SameBits(truth)) << columns << " columns";
   }
 }
@@ -201,15 +223,19 @@ TEST_P(EachTable, BlocksThatNoCodeCanSayAreNaN) {
 TEST_P(EachTable, ElementwiseKernelsEqualScalar) {
   std::mt19937 rng(6);
   constexpr int kSize = 96;
-  const std::vector<float> x = RandomFloats(kSize, rng, 4.0f), w = RandomFloats(kSize, rng), b = RandomFloats(kSize, rng);
+  const std::vector<float> x = RandomFloats(kSize, rng, 4.0f), w = RandomFloats(kSize, rng),
+                           b = RandomFloats(kSize, rng);
   const auto both = [&](auto run) {
     std::vector<float> truth = x, out = x;
     run(ScalarKernels(), truth.data());
     run(*GetParam(), out.data());
     EXPECT_THAT(out, SameBits(truth));
   };
-  both([&](const KernelTable& k, float* out) { k.rms_norm(x.data(), w.data(), 1e-5f, kSize, out); });
-  both([&](const KernelTable& k, float* out) { k.layer_norm(x.data(), w.data(), b.data(), 1e-5f, kSize, out); });
+  both(
+      [&](const KernelTable& k, float* out) { k.rms_norm(x.data(), w.data(), 1e-5f, kSize, out); });
+  both([&](const KernelTable& k, float* out) {
+    k.layer_norm(x.data(), w.data(), b.data(), 1e-5f, kSize, out);
+  });
   both([&](const KernelTable& k, float* out) { k.add(out, b.data(), kSize); });
   both([&](const KernelTable& k, float* out) { k.silu_mul(x.data(), w.data(), kSize, out); });
   both([&](const KernelTable& k, float* out) { k.gelu_mul(x.data(), w.data(), kSize, out); });
@@ -217,7 +243,9 @@ TEST_P(EachTable, ElementwiseKernelsEqualScalar) {
   both([&](const KernelTable& k, float* out) { k.rope(out, w.data(), kSize, false); });
   both([&](const KernelTable& k, float* out) { k.rope(out, w.data(), kSize, true); });
   both([&](const KernelTable& k, float* out) { out[0] = k.dot(x.data(), w.data(), kSize - 3); });
-  both([&](const KernelTable& k, float* out) { out[0] = static_cast<float>(k.sum_exp(x.data(), kSize - 3, 9.0f)); });
+  both([&](const KernelTable& k, float* out) {
+    out[0] = static_cast<float>(k.sum_exp(x.data(), kSize - 3, 9.0f));
+  });
 }
 
 TEST(ScalarKernels, ElementwiseFunctionsMatchTheLibrary) {
@@ -233,8 +261,10 @@ TEST(ScalarKernels, ElementwiseFunctionsMatchTheLibrary) {
   for (size_t i = 0; i < x.size(); ++i) {
     const double v = x[i];
     EXPECT_NEAR(silu[i], v / (1 + std::exp(-v)), 2e-6 * (1 + std::abs(v))) << v;
-    EXPECT_NEAR(gelu[i], 0.5 * v * (1 + std::erf(v / std::sqrt(2.0))), 2e-6 * (1 + std::abs(v))) << v;
-    EXPECT_NEAR(gelu_tanh[i], 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))),
+    EXPECT_NEAR(gelu[i], 0.5 * v * (1 + std::erf(v / std::sqrt(2.0))), 2e-6 * (1 + std::abs(v)))
+        << v;
+    EXPECT_NEAR(gelu_tanh[i],
+                0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))),
                 2e-6 * (1 + std::abs(v)))
         << v;
   }
@@ -242,7 +272,8 @@ TEST(ScalarKernels, ElementwiseFunctionsMatchTheLibrary) {
 
 // A small KV cache of one head and what attends to it.
 struct AttentionCase {
-  AttentionCase(KvStorage kv_storage, int dim, int num_tokens, std::mt19937& rng) : storage(kv_storage), head_dim(dim) {
+  AttentionCase(KvStorage kv_storage, int dim, int num_tokens, std::mt19937& rng)
+      : storage(kv_storage), head_dim(dim) {
     keys = RandomFloats(static_cast<size_t>(num_tokens) * head_dim, rng);
     values = RandomFloats(static_cast<size_t>(num_tokens) * head_dim, rng);
     const int num_blocks = (num_tokens + kKvBlockTokens - 1) / kKvBlockTokens;
@@ -255,13 +286,14 @@ struct AttentionCase {
   void Store(const KernelTable& table) {
     const size_t num_tokens = keys.size() / head_dim;
     for (size_t t = 0; t < num_tokens; ++t) {
-      table.store_kv(storage, &keys[t * head_dim], &values[t * head_dim], head_dim, static_cast<int>(t % kKvBlockTokens),
-                     k_blocks[t / kKvBlockTokens].data(), v_blocks[t / kKvBlockTokens].data());
+      table.store_kv(storage, &keys[t * head_dim], &values[t * head_dim], head_dim,
+                     static_cast<int>(t % kKvBlockTokens), k_blocks[t / kKvBlockTokens].data(),
+                     v_blocks[t / kKvBlockTokens].data());
     }
   }
 
-  std::vector<float> Run(const KernelTable& table, const std::vector<float>& queries, const std::vector<int>& first,
-                         const std::vector<int>& end) const {
+  std::vector<float> Run(const KernelTable& table, const std::vector<float>& queries,
+                         const std::vector<int>& first, const std::vector<int>& end) const {
     const size_t n = first.size();
     std::vector<float> out(n * head_dim);
     std::vector<const float*> q;
@@ -274,7 +306,8 @@ struct AttentionCase {
     for (const auto& block : k_blocks) k.push_back(block.data());
     for (const auto& block : v_blocks) v.push_back(block.data());
     const auto num_queries = static_cast<int>(n);
-    const AttentionTile tile{storage, head_dim, num_queries, q.data(), first.data(), end.data(), k.data(), v.data(), 0.0f};
+    const AttentionTile tile{storage,    head_dim, num_queries, q.data(), first.data(),
+                             end.data(), k.data(), v.data(),    0.0f};
     const auto num_blocks = static_cast<int>(k_blocks.size());
     AttentionState state, later;
     table.attention(tile, 0, std::min(num_blocks, kAttentionSplitBlocks), state);
@@ -318,7 +351,8 @@ TEST_P(EachKv, AttentionEqualsScalar) {
       first.push_back(r % 3 == 2 ? 40 + long_context * 500 : 0);
       end.push_back(60 + 9 * r + long_context * 1200);
     }
-    EXPECT_THAT(other.Run(*table, queries, first, end), SameBits(scalar.Run(ScalarKernels(), queries, first, end)));
+    EXPECT_THAT(other.Run(*table, queries, first, end),
+                SameBits(scalar.Run(ScalarKernels(), queries, first, end)));
   }
 }
 
@@ -338,7 +372,9 @@ TEST_P(EachKv, AQueryDoesNotNoticeItsTile) {
   for (int r = 0; r < 13; ++r) {
     const std::vector<float> query(&queries[r * kDim], &queries[r * kDim] + kDim);
     const std::vector<float> alone = cache.Run(*table, query, {first[r]}, {end[r]});
-    EXPECT_THAT(alone, SameBits(std::vector<float>(&together[r * kDim], &together[r * kDim] + kDim))) << "query " << r;
+    EXPECT_THAT(alone,
+                SameBits(std::vector<float>(&together[r * kDim], &together[r * kDim] + kDim)))
+        << "query " << r;
   }
 }
 
@@ -354,7 +390,8 @@ TEST_P(EachKv, AttentionApproximatesSoftmax) {
   double total = 0;
   for (int t = 10; t < kTokens; ++t) {
     double score = 0;
-    for (int d = 0; d < kDim; ++d) score += static_cast<double>(query[d]) * cache.keys[t * kDim + d];
+    for (int d = 0; d < kDim; ++d)
+      score += static_cast<double>(query[d]) * cache.keys[t * kDim + d];
     total += weights[t] = std::exp(score);
   }
   for (int t = 10; t < kTokens; ++t) {
@@ -409,7 +446,8 @@ TEST(Dispatch, AForcedInstructionSetIsHonouredOrRefusedAtTheStart) {
     const Status status = CheckForcedIsa();
     EXPECT_EQ(status.has_value(), FindKernels(name).has_value()) << name;
     if (status) continue;
-    EXPECT_THAT(status.error().message, testing::HasSubstr(std::string("HEARTH_FORCE_ISA=") + name));
+    EXPECT_THAT(status.error().message,
+                testing::HasSubstr(std::string("HEARTH_FORCE_ISA=") + name));
   }
   const ForcedIsa none("");
   EXPECT_TRUE(CheckForcedIsa());

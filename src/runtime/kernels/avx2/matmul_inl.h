@@ -1,20 +1,22 @@
-// Integer products for AVX2: one ymm is 8 rows x 4 inputs, so a strip's 16 rows are done in two halves. vpmaddubsw multiplies
-// unsigned codes with a broadcast dword of signed activations and adds pairs in 16 bits; vpmaddwd widens to 32.
-// Each format's file defines a Format struct and includes this; everything is in an anonymous namespace.
+// Integer products for AVX2: one ymm is 8 rows x 4 inputs, so a strip's 16 rows are done in two
+// halves. vpmaddubsw multiplies unsigned codes with a broadcast dword of signed activations and
+// adds pairs in 16 bits; vpmaddwd widens to 32. Each format's file defines a Format struct and
+// includes this; everything is in an anonymous namespace.
 //
 // struct Format {
 //   static constexpr hearth::StripFormat kFormat;
-//   static constexpr int kCodeBits;         // 8: the codes in registers and panels are signed, the offset already taken off
-//   static constexpr int kBlocks;           // blocks of 32 inputs per group
-//   static constexpr int kGroupBytes;
-//   struct Group;                           // what a group's header unpacks to, in registers or on the stack
-//   static Group Open(const uint8_t* group);
-//   static void Block(const uint8_t* group, const Group&, int b, int rows, Weights& w);  // rows 0: 0-7, 1: 8-15
+//   static constexpr int kCodeBits;         // 8: the codes in registers and panels are signed, the
+//   offset already taken off static constexpr int kBlocks;           // blocks of 32 inputs per
+//   group static constexpr int kGroupBytes; struct Group;                           // what a
+//   group's header unpacks to, in registers or on the stack static Group Open(const uint8_t*
+//   group); static void Block(const uint8_t* group, const Group&, int b, int rows, Weights& w);  //
+//   rows 0: 0-7, 1: 8-15
 // };
 //
-// No sum in 16 bits ever saturates: activations lie within +-127, so that a pair of products is at most 2 * 127 * (2^bits - 1),
-// and kGroupsIn16Bits of those are added before they are widened. Signed codes go through vpmaddubsw as |code| times the
-// activation with the code's sign; the largest pair is then 2 * 127 * 128 = 32512.
+// No sum in 16 bits ever saturates: activations lie within +-127, so that a pair of products is at
+// most 2 * 127 * (2^bits - 1), and kGroupsIn16Bits of those are added before they are widened.
+// Signed codes go through vpmaddubsw as |code| times the activation with the code's sign; the
+// largest pair is then 2 * 127 * 128 = 32512.
 
 #include <immintrin.h>
 #include <stddef.h>
@@ -50,7 +52,9 @@ inline __m256i BroadcastDword(const void* p) {
   return _mm256_set1_epi32(bits);
 }
 
-inline __m256i LoadVector(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline __m256i LoadVector(const uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
 
 // Eight rows' f16 values. `halves` points at the sixteen of the strip.
 inline __m256 HalvesToFloat(const uint8_t* halves, int rows) {
@@ -58,7 +62,8 @@ inline __m256 HalvesToFloat(const uint8_t* halves, int rows) {
 }
 
 inline __m256 BytesToFloat(const uint8_t* bytes, int rows) {
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes + 8 * rows))));
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes + 8 * rows))));
 }
 
 // Four vectors of 64 bytes of nibbles: vector j holds group j low, group j + 4 high.
@@ -77,7 +82,8 @@ template <int kShift>
 inline __m256i TwoBits(__m256i packed, int group_in_vector) {
   const __m256i mask = _mm256_set1_epi8(3 << kShift);
   const int shift = kShift - 2 * group_in_vector;
-  const __m256i moved = shift >= 0 ? _mm256_slli_epi16(packed, shift) : _mm256_srli_epi16(packed, -shift);
+  const __m256i moved =
+      shift >= 0 ? _mm256_slli_epi16(packed, shift) : _mm256_srli_epi16(packed, -shift);
   return _mm256_and_si256(moved, mask);
 }
 
@@ -86,11 +92,13 @@ template <int kShift>
 inline __m256i OneBit(__m256i packed, int group) {
   const __m256i mask = _mm256_set1_epi8(1 << kShift);
   const int shift = kShift - group;
-  const __m256i moved = shift >= 0 ? _mm256_slli_epi16(packed, shift) : _mm256_srli_epi16(packed, -shift);
+  const __m256i moved =
+      shift >= 0 ? _mm256_slli_epi16(packed, shift) : _mm256_srli_epi16(packed, -shift);
   return _mm256_and_si256(moved, mask);
 }
 
-// What a sum over 32 inputs (which: 0) or over the first or second 16 (1, 2) starts from: -offset * sum of q.
+// What a sum over 32 inputs (which: 0) or over the first or second 16 (1, 2) starts from: -offset *
+// sum of q.
 template <class Format>
 inline __m256i StartValue(const ActBlock& x, int which) {
   constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
@@ -138,7 +146,8 @@ inline __m256 AddBlock(const Weights& w, const ActBlock& x, __m256 acc) {
   constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
   if constexpr (!kTraits.scale_per_16) {
     const __m256i sum = AddGroups<Format, 8>(w.codes, x.q, StartValue<Format>(x, 0));
-    acc = _mm256_fmadd_ps(_mm256_mul_ps(w.scale[0], _mm256_cvtepi32_ps(sum)), _mm256_set1_ps(x.d), acc);
+    acc = _mm256_fmadd_ps(_mm256_mul_ps(w.scale[0], _mm256_cvtepi32_ps(sum)), _mm256_set1_ps(x.d),
+                          acc);
     if constexpr (kTraits.has_min) acc = _mm256_fmadd_ps(w.min[0], _mm256_set1_ps(x.s), acc);
   } else {
     const __m256i sum0 = AddGroups<Format, 4>(w.codes, x.q, StartValue<Format>(x, 1));
@@ -154,19 +163,22 @@ inline __m256 AddBlock(const Weights& w, const ActBlock& x, __m256 acc) {
   return acc;
 }
 
-// Asks for the bytes of block b that lie kPrefetchBytes on. The processor's own prefetchers stop at each 4 KB page, which a core
-// reads in about 400 ns; 1 KB to 4 KB ahead measured 7% to 32% more bytes a second from memory, 2 KB the most, and no loss in cache.
+// Asks for the bytes of block b that lie kPrefetchBytes on. The processor's own prefetchers stop at
+// each 4 KB page, which a core reads in about 400 ns; 1 KB to 4 KB ahead measured 7% to 32% more
+// bytes a second from memory, 2 KB the most, and no loss in cache.
 constexpr int kPrefetchBytes = 2048;
 
 template <class Format>
 inline void PrefetchBlock(const uint8_t* group, int b) {
   constexpr int kBytes = Format::kGroupBytes / Format::kBlocks;
 #pragma GCC unroll 16
-  for (int line = 0; line < kBytes; line += 64) __builtin_prefetch(group + kPrefetchBytes + b * kBytes + line);
+  for (int line = 0; line < kBytes; line += 64)
+    __builtin_prefetch(group + kPrefetchBytes + b * kBytes + line);
 }
 
 template <class Format, int kColumns>
-void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out, size_t out_stride) {
+void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out,
+                size_t out_stride) {
   __m256 acc[2][kColumns];
 #pragma GCC unroll 8
   for (int c = 0; c < kColumns; ++c) acc[0][c] = acc[1][c] = _mm256_setzero_ps();
@@ -180,7 +192,8 @@ void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, floa
         Weights w;
         Format::Block(strip, group, b, rows, w);
 #pragma GCC unroll 8
-        for (int c = 0; c < kColumns; ++c) acc[rows][c] = AddBlock<Format>(w, tile[c], acc[rows][c]);
+        for (int c = 0; c < kColumns; ++c)
+          acc[rows][c] = AddBlock<Format>(w, tile[c], acc[rows][c]);
       }
     }
   }
@@ -198,7 +211,8 @@ void Few(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_c
   static constexpr Function kByColumns[kFewColumns] = {
       FewColumns<Format, 1>, FewColumns<Format, 2>, FewColumns<Format, 3>, FewColumns<Format, 4>,
       FewColumns<Format, 5>, FewColumns<Format, 6>, FewColumns<Format, 7>, FewColumns<Format, 8>};
-  kByColumns[num_columns - 1](reinterpret_cast<const uint8_t*>(strip), num_blocks, tile, out, out_stride);
+  kByColumns[num_columns - 1](reinterpret_cast<const uint8_t*>(strip), num_blocks, tile, out,
+                              out_stride);
 }
 
 template <class Format>
@@ -220,14 +234,16 @@ void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept 
         _mm256_store_ps(panel->scale[0] + 8 * rows, w.scale[0]);
         if constexpr (kTraits.scale_per_16) _mm256_store_ps(panel->scale[1] + 8 * rows, w.scale[1]);
         if constexpr (kTraits.has_min) _mm256_store_ps(panel->min[0] + 8 * rows, w.min[0]);
-        if constexpr (kTraits.has_min && kTraits.scale_per_16) _mm256_store_ps(panel->min[1] + 8 * rows, w.min[1]);
+        if constexpr (kTraits.has_min && kTraits.scale_per_16)
+          _mm256_store_ps(panel->min[1] + 8 * rows, w.min[1]);
       }
     }
   }
 }
 
-// One block of kColumns columns, all 16 rows. A broadcast activation dword serves both halves of the rows, a weight vector all
-// columns; with six columns twelve of the sixteen registers hold sums. The float accumulators wait in memory meanwhile.
+// One block of kColumns columns, all 16 rows. A broadcast activation dword serves both halves of
+// the rows, a weight vector all columns; with six columns twelve of the sixteen registers hold
+// sums. The float accumulators wait in memory meanwhile.
 template <class Format, int kColumns>
 inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile, __m256 (*acc)[kColumns]) {
   constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
@@ -239,7 +255,8 @@ inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile, __m256 
   for (int s = 0; s < kScales; ++s) {
     __m256i sum[2][kColumns];
 #pragma GCC unroll 6
-    for (int c = 0; c < kColumns; ++c) sum[0][c] = sum[1][c] = StartValue<Format>(tile[c], kScales == 2 ? 1 + s : 0);
+    for (int c = 0; c < kColumns; ++c)
+      sum[0][c] = sum[1][c] = StartValue<Format>(tile[c], kScales == 2 ? 1 + s : 0);
 #pragma GCC unroll 8
     for (int first = s * kGroups; first < s * kGroups + kGroups; first += kStep) {
       __m256i pairs[2][kColumns];
@@ -249,7 +266,8 @@ inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile, __m256 
 #pragma GCC unroll 6
         for (int c = 0; c < kColumns; ++c) {
           const __m256i activations = BroadcastDword(tile[c].q + 4 * g);
-          const __m256i p0 = PairProducts<Format>(low, activations), p1 = PairProducts<Format>(high, activations);
+          const __m256i p0 = PairProducts<Format>(low, activations),
+                        p1 = PairProducts<Format>(high, activations);
           pairs[0][c] = g == first ? p0 : _mm256_add_epi16(pairs[0][c], p0);
           pairs[1][c] = g == first ? p1 : _mm256_add_epi16(pairs[1][c], p1);
           if (g == first + kStep - 1) {
@@ -265,7 +283,8 @@ inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile, __m256 
 #pragma GCC unroll 6
       for (int c = 0; c < kColumns; ++c) {
         const __m256 product = _mm256_cvtepi32_ps(sum[rows][c]);
-        t[rows][c] = s == 0 ? _mm256_mul_ps(scale, product) : _mm256_fmadd_ps(scale, product, t[rows][c]);
+        t[rows][c] =
+            s == 0 ? _mm256_mul_ps(scale, product) : _mm256_fmadd_ps(scale, product, t[rows][c]);
       }
     }
   }
@@ -276,7 +295,8 @@ inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile, __m256 
       const ActBlock& x = tile[c];
       __m256 sum = _mm256_fmadd_ps(t[rows][c], _mm256_set1_ps(x.d), acc[rows][c]);
       if constexpr (kTraits.has_min) {
-        sum = _mm256_fmadd_ps(_mm256_load_ps(panel.min[0] + 8 * rows), _mm256_set1_ps(kScales == 2 ? x.s0 : x.s), sum);
+        sum = _mm256_fmadd_ps(_mm256_load_ps(panel.min[0] + 8 * rows),
+                              _mm256_set1_ps(kScales == 2 ? x.s0 : x.s), sum);
         if constexpr (kScales == 2) {
           sum = _mm256_fmadd_ps(_mm256_load_ps(panel.min[1] + 8 * rows), _mm256_set1_ps(x.s1), sum);
         }
@@ -287,8 +307,8 @@ inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile, __m256 
 }
 
 template <class Format, int kColumns>
-void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int tile_columns, float* out,
-                 size_t out_stride) {
+void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int tile_columns,
+                 float* out, size_t out_stride) {
   __m256 acc[2][kColumns];
 #pragma GCC unroll 6
   for (int c = 0; c < kColumns; ++c) acc[0][c] = acc[1][c] = _mm256_setzero_ps();
@@ -302,17 +322,20 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
   }
 }
 
-// Formats whose products are widened after every group or two need registers for both kinds of sums: fewer columns at once.
+// Formats whose products are widened after every group or two need registers for both kinds of
+// sums: fewer columns at once.
 template <class Format>
-void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns, float* out,
-          size_t out_stride) noexcept {
+void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
+          float* out, size_t out_stride) noexcept {
   constexpr int kAtOnce = kGroupsIn16Bits<Format> <= 2 ? 4 : 6;
   using Function = void (*)(const PanelBlock*, int, const ActBlock*, int, float*, size_t);
-  static constexpr Function kByColumns[] = {ManyColumns<Format, 1>, ManyColumns<Format, 2>, ManyColumns<Format, 3>,
-                                            ManyColumns<Format, 4>, ManyColumns<Format, 5>, ManyColumns<Format, 6>};
+  static constexpr Function kByColumns[] = {ManyColumns<Format, 1>, ManyColumns<Format, 2>,
+                                            ManyColumns<Format, 3>, ManyColumns<Format, 4>,
+                                            ManyColumns<Format, 5>, ManyColumns<Format, 6>};
   for (int c = 0; c < num_columns; c += kAtOnce) {
     const int columns = num_columns - c < kAtOnce ? num_columns - c : kAtOnce;
-    kByColumns[columns - 1](panel, num_blocks, tile + c, num_columns, out + c * out_stride, out_stride);
+    kByColumns[columns - 1](panel, num_blocks, tile + c, num_columns, out + c * out_stride,
+                            out_stride);
   }
 }
 

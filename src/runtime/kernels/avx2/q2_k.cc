@@ -2,7 +2,8 @@
 
 namespace {
 
-// d 16 x f16, dmin 16 x f16, sixteen bytes of 4-bit scale and min per row, eight blocks of two-bit codes (128 bytes).
+// d 16 x f16, dmin 16 x f16, sixteen bytes of 4-bit scale and min per row, eight blocks of two-bit
+// codes (128 bytes).
 struct Q2_K {
   static constexpr hearth::StripFormat kFormat = hearth::StripFormat::kQ2_K;
   static constexpr int kCodeBits = 2;
@@ -24,8 +25,10 @@ struct Q2_K {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const uint8_t* bytes = group + 64 + 16 * (2 * b + half) + 8 * rows;
-      const __m256i both = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
-      w.scale[half] = _mm256_mul_ps(g.d[rows], _mm256_cvtepi32_ps(_mm256_and_si256(both, _mm256_set1_epi32(15))));
+      const __m256i both =
+          _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+      w.scale[half] = _mm256_mul_ps(
+          g.d[rows], _mm256_cvtepi32_ps(_mm256_and_si256(both, _mm256_set1_epi32(15))));
       w.min[half] = _mm256_mul_ps(g.dmin[rows], _mm256_cvtepi32_ps(_mm256_srli_epi32(both, 4)));
     }
     const uint8_t* block = group + 320 + 128 * b + 32 * rows;

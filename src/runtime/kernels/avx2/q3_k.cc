@@ -3,7 +3,8 @@
 
 namespace {
 
-// d 16 x f16, sixteen 6-bit scales (192 bytes, - 32), eight blocks of (third bit: 64 bytes, low bits: 128 bytes).
+// d 16 x f16, sixteen 6-bit scales (192 bytes, - 32), eight blocks of (third bit: 64 bytes, low
+// bits: 128 bytes).
 struct Q3_K {
   static constexpr hearth::StripFormat kFormat = hearth::StripFormat::kQ3_K;
   static constexpr int kCodeBits = 3;
@@ -25,7 +26,8 @@ struct Q3_K {
   static void Block(const uint8_t* group, const Group& g, int b, int rows, Weights& w) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
-      const __m256 scale = _mm256_sub_ps(BytesToFloat(g.scales.v[2 * b + half], rows), _mm256_set1_ps(32.0f));
+      const __m256 scale =
+          _mm256_sub_ps(BytesToFloat(g.scales.v[2 * b + half], rows), _mm256_set1_ps(32.0f));
       w.scale[half] = _mm256_mul_ps(g.d[rows], scale);
     }
     const uint8_t* block = group + 224 + 192 * b + 32 * rows;

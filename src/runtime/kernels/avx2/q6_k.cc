@@ -11,12 +11,15 @@ struct Q6_K {
   struct Group {
     __m256 d[2];
   };
-  static Group Open(const uint8_t* group) { return {{HalvesToFloat(group, 0), HalvesToFloat(group, 1)}}; }
+  static Group Open(const uint8_t* group) {
+    return {{HalvesToFloat(group, 0), HalvesToFloat(group, 1)}};
+  }
   static void Block(const uint8_t* group, const Group& g, int b, int rows, Weights& w) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const uint8_t* bytes = group + 32 + 16 * (2 * b + half) + 8 * rows;
-      const __m256i scales = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+      const __m256i scales =
+          _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
       w.scale[half] = _mm256_mul_ps(g.d[rows], _mm256_cvtepi32_ps(scales));
     }
     const uint8_t* block = group + 288 + 384 * b;

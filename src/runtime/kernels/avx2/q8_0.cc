@@ -14,7 +14,8 @@ struct Q8_0 {
     w.scale[0] = HalvesToFloat(group, rows);
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g) {
-      w.codes[g] = _mm256_xor_si256(LoadVector(group + 32 + 64 * g + 32 * rows), _mm256_set1_epi8(-128));
+      w.codes[g] =
+          _mm256_xor_si256(LoadVector(group + 32 + 64 * g + 32 * rows), _mm256_set1_epi8(-128));
     }
   }
 };

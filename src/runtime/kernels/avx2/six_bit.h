@@ -19,7 +19,8 @@ inline void UnpackSixBit(const uint8_t* packed, SixBitVectors& out) {
 #pragma GCC unroll 3
     for (int i = 0; i < 3; ++i) {
       run[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed + 64 * i + 32 * pair));
-      _mm256_store_si256(reinterpret_cast<__m256i*>(out.v[4 * i + 2 * pair]), _mm256_and_si256(run[i], mask6));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(out.v[4 * i + 2 * pair]),
+                         _mm256_and_si256(run[i], mask6));
     }
     const __m256i b01 = _mm256_and_si256(_mm256_srli_epi16(run[0], 6), mask2);
     const __m256i b23 = _mm256_and_si256(_mm256_srli_epi16(run[1], 4), _mm256_slli_epi16(mask2, 2));

@@ -1,16 +1,18 @@
-// Integer products for AVX-512 VNNI: one zmm is 16 rows x 4 inputs, vpdpbusd multiplies it with a broadcast activation dword.
-// Each format's file defines a Format struct and includes this; everything is in an anonymous namespace.
+// Integer products for AVX-512 VNNI: one zmm is 16 rows x 4 inputs, vpdpbusd multiplies it with a
+// broadcast activation dword. Each format's file defines a Format struct and includes this;
+// everything is in an anonymous namespace.
 //
 // struct Format {
 //   static constexpr hearth::StripFormat kFormat;
 //   static constexpr int kBlocks;           // blocks of 32 inputs per group
 //   static constexpr int kGroupBytes;
-//   struct Group;                           // what a group's header unpacks to, in registers or on the stack
-//   static Group Open(const uint8_t* group);
-//   static void Block(const uint8_t* group, const Group&, int b, Weights& w);
+//   struct Group;                           // what a group's header unpacks to, in registers or on
+//   the stack static Group Open(const uint8_t* group); static void Block(const uint8_t* group,
+//   const Group&, int b, Weights& w);
 // };
 //
-// 12 columns x (sum, accumulator) + weights, scale, min = 28 of the 32 registers in Many; 8 codes + 8 accumulators + scratch in Few.
+// 12 columns x (sum, accumulator) + weights, scale, min = 28 of the 32 registers in Many; 8 codes +
+// 8 accumulators + scratch in Few.
 
 #include <immintrin.h>
 #include <stddef.h>
@@ -60,7 +62,8 @@ template <int kShift>
 inline __m512i TwoBits(__m512i packed, int group_in_vector) {
   const __m512i mask = _mm512_set1_epi8(3 << kShift);
   const int shift = kShift - 2 * group_in_vector;
-  const __m512i moved = shift >= 0 ? _mm512_slli_epi16(packed, shift) : _mm512_srli_epi16(packed, -shift);
+  const __m512i moved =
+      shift >= 0 ? _mm512_slli_epi16(packed, shift) : _mm512_srli_epi16(packed, -shift);
   return _mm512_and_si512(moved, mask);
 }
 
@@ -69,7 +72,8 @@ template <int kShift>
 inline __m512i OneBit(__m512i packed, int group) {
   const __m512i mask = _mm512_set1_epi8(1 << kShift);
   const int shift = kShift - group;
-  const __m512i moved = shift >= 0 ? _mm512_slli_epi16(packed, shift) : _mm512_srli_epi16(packed, -shift);
+  const __m512i moved =
+      shift >= 0 ? _mm512_slli_epi16(packed, shift) : _mm512_srli_epi16(packed, -shift);
   return _mm512_and_si512(moved, mask);
 }
 
@@ -86,13 +90,16 @@ inline __m512i StartValue(const ActBlock& x, int half_or_whole) {
 
 // acc plus one block of one column.
 template <class Format>
-inline __m512 AddBlock(const __m512i* codes, const __m512* scale, const __m512* min, const ActBlock& x, __m512 acc) {
+inline __m512 AddBlock(const __m512i* codes, const __m512* scale, const __m512* min,
+                       const ActBlock& x, __m512 acc) {
   constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
   if constexpr (!kTraits.scale_per_16) {
     __m512i sum = StartValue<Format>(x, 0);
 #pragma GCC unroll 8
-    for (int g = 0; g < 8; ++g) sum = _mm512_dpbusd_epi32(sum, codes[g], BroadcastDword(x.q + 4 * g));
-    acc = _mm512_fmadd_ps(_mm512_mul_ps(scale[0], _mm512_cvtepi32_ps(sum)), _mm512_set1_ps(x.d), acc);
+    for (int g = 0; g < 8; ++g)
+      sum = _mm512_dpbusd_epi32(sum, codes[g], BroadcastDword(x.q + 4 * g));
+    acc =
+        _mm512_fmadd_ps(_mm512_mul_ps(scale[0], _mm512_cvtepi32_ps(sum)), _mm512_set1_ps(x.d), acc);
     if constexpr (kTraits.has_min) acc = _mm512_fmadd_ps(min[0], _mm512_set1_ps(x.s), acc);
   } else {
     __m512i sum0 = StartValue<Format>(x, 1), sum1 = StartValue<Format>(x, 2);
@@ -112,19 +119,22 @@ inline __m512 AddBlock(const __m512i* codes, const __m512* scale, const __m512* 
   return acc;
 }
 
-// Asks for the bytes of block b that lie kPrefetchBytes on. The processor's own prefetchers stop at each 4 KB page, which a core
-// reads in about 400 ns; 1 KB to 4 KB ahead measured 7% to 32% more bytes a second from memory, 2 KB the most, and no loss in cache.
+// Asks for the bytes of block b that lie kPrefetchBytes on. The processor's own prefetchers stop at
+// each 4 KB page, which a core reads in about 400 ns; 1 KB to 4 KB ahead measured 7% to 32% more
+// bytes a second from memory, 2 KB the most, and no loss in cache.
 constexpr int kPrefetchBytes = 2048;
 
 template <class Format>
 inline void PrefetchBlock(const uint8_t* group, int b) {
   constexpr int kBytes = Format::kGroupBytes / Format::kBlocks;
 #pragma GCC unroll 16
-  for (int line = 0; line < kBytes; line += 64) __builtin_prefetch(group + kPrefetchBytes + b * kBytes + line);
+  for (int line = 0; line < kBytes; line += 64)
+    __builtin_prefetch(group + kPrefetchBytes + b * kBytes + line);
 }
 
 template <class Format, int kColumns>
-void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out, size_t out_stride) {
+void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out,
+                size_t out_stride) {
   __m512 acc[kColumns];
 #pragma GCC unroll 8
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
@@ -136,7 +146,8 @@ void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, floa
       Weights w;
       Format::Block(strip, group, b, w);
 #pragma GCC unroll 8
-      for (int c = 0; c < kColumns; ++c) acc[c] = AddBlock<Format>(w.codes, w.scale, w.min, tile[c], acc[c]);
+      for (int c = 0; c < kColumns; ++c)
+        acc[c] = AddBlock<Format>(w.codes, w.scale, w.min, tile[c], acc[c]);
     }
   }
 #pragma GCC unroll 8
@@ -150,7 +161,8 @@ void Few(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_c
   static constexpr Function kByColumns[kFewColumns] = {
       FewColumns<Format, 1>, FewColumns<Format, 2>, FewColumns<Format, 3>, FewColumns<Format, 4>,
       FewColumns<Format, 5>, FewColumns<Format, 6>, FewColumns<Format, 7>, FewColumns<Format, 8>};
-  kByColumns[num_columns - 1](reinterpret_cast<const uint8_t*>(strip), num_blocks, tile, out, out_stride);
+  kByColumns[num_columns - 1](reinterpret_cast<const uint8_t*>(strip), num_blocks, tile, out,
+                              out_stride);
 }
 
 template <class Format>
@@ -168,14 +180,17 @@ void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept 
       _mm512_store_ps(panel->scale[0], w.scale[0]);
       if constexpr (kTraits.scale_per_16) _mm512_store_ps(panel->scale[1], w.scale[1]);
       if constexpr (kTraits.has_min) _mm512_store_ps(panel->min[0], w.min[0]);
-      if constexpr (kTraits.has_min && kTraits.scale_per_16) _mm512_store_ps(panel->min[1], w.min[1]);
+      if constexpr (kTraits.has_min && kTraits.scale_per_16)
+        _mm512_store_ps(panel->min[1], w.min[1]);
     }
   }
 }
 
-// Weights are loaded vector by vector and used for all columns at once, so that there are as many independent chains as columns.
+// Weights are loaded vector by vector and used for all columns at once, so that there are as many
+// independent chains as columns.
 template <class Format, int kColumns>
-void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, float* out, size_t out_stride) {
+void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, float* out,
+                 size_t out_stride) {
   constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
   constexpr int kHalves = kTraits.scale_per_16 ? 2 : 1;
   __m512 acc[kColumns];
@@ -187,7 +202,8 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
     for (int half = 0; half < kHalves; ++half) {
       __m512i sum[kColumns];
 #pragma GCC unroll 12
-      for (int c = 0; c < kColumns; ++c) sum[c] = StartValue<Format>(tile[c], kTraits.scale_per_16 ? 1 + half : 0);
+      for (int c = 0; c < kColumns; ++c)
+        sum[c] = StartValue<Format>(tile[c], kTraits.scale_per_16 ? 1 + half : 0);
 #pragma GCC unroll 8
       for (int g = half * 4; g < half * 4 + 8 / kHalves; ++g) {
         const __m512i codes = _mm512_load_si512(panel->codes[g]);
@@ -204,17 +220,20 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
       }
     }
 #pragma GCC unroll 12
-    for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_fmadd_ps(t[c], _mm512_set1_ps(tile[c].d), acc[c]);
+    for (int c = 0; c < kColumns; ++c)
+      acc[c] = _mm512_fmadd_ps(t[c], _mm512_set1_ps(tile[c].d), acc[c]);
     if constexpr (kTraits.has_min) {
       const __m512 min0 = _mm512_load_ps(panel->min[0]);
 #pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) {
-        acc[c] = _mm512_fmadd_ps(min0, _mm512_set1_ps(kTraits.scale_per_16 ? tile[c].s0 : tile[c].s), acc[c]);
+        acc[c] = _mm512_fmadd_ps(
+            min0, _mm512_set1_ps(kTraits.scale_per_16 ? tile[c].s0 : tile[c].s), acc[c]);
       }
       if constexpr (kTraits.scale_per_16) {
         const __m512 min1 = _mm512_load_ps(panel->min[1]);
 #pragma GCC unroll 12
-        for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_fmadd_ps(min1, _mm512_set1_ps(tile[c].s1), acc[c]);
+        for (int c = 0; c < kColumns; ++c)
+          acc[c] = _mm512_fmadd_ps(min1, _mm512_set1_ps(tile[c].s1), acc[c]);
       }
     }
   }
@@ -223,13 +242,14 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
 }
 
 template <class Format>
-void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns, float* out,
-          size_t out_stride) noexcept {
+void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
+          float* out, size_t out_stride) noexcept {
   using Function = void (*)(const PanelBlock*, int, const ActBlock*, float*, size_t);
   static constexpr Function kByColumns[kTileColumns] = {
-      ManyColumns<Format, 1>, ManyColumns<Format, 2>,  ManyColumns<Format, 3>,  ManyColumns<Format, 4>,
-      ManyColumns<Format, 5>, ManyColumns<Format, 6>,  ManyColumns<Format, 7>,  ManyColumns<Format, 8>,
-      ManyColumns<Format, 9>, ManyColumns<Format, 10>, ManyColumns<Format, 11>, ManyColumns<Format, 12>};
+      ManyColumns<Format, 1>,  ManyColumns<Format, 2>,  ManyColumns<Format, 3>,
+      ManyColumns<Format, 4>,  ManyColumns<Format, 5>,  ManyColumns<Format, 6>,
+      ManyColumns<Format, 7>,  ManyColumns<Format, 8>,  ManyColumns<Format, 9>,
+      ManyColumns<Format, 10>, ManyColumns<Format, 11>, ManyColumns<Format, 12>};
   kByColumns[num_columns - 1](panel, num_blocks, tile, out, out_stride);
 }
 

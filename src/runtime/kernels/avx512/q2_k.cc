@@ -2,7 +2,8 @@
 
 namespace {
 
-// d 16 x f16, dmin 16 x f16, sixteen bytes of 4-bit scale and min per row, eight blocks of two-bit codes (128 bytes).
+// d 16 x f16, dmin 16 x f16, sixteen bytes of 4-bit scale and min per row, eight blocks of two-bit
+// codes (128 bytes).
 struct Q2_K {
   static constexpr hearth::StripFormat kFormat = hearth::StripFormat::kQ2_K;
   static constexpr int kBlocks = 8;
@@ -16,9 +17,10 @@ struct Q2_K {
   static void Block(const uint8_t* group, const Group& g, int b, Weights& w) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
-      const __m512i both =
-          _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group + 64 + 16 * (2 * b + half))));
-      w.scale[half] = _mm512_mul_ps(g.d, _mm512_cvtepi32_ps(_mm512_and_si512(both, _mm512_set1_epi32(15))));
+      const __m512i both = _mm512_cvtepu8_epi32(
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(group + 64 + 16 * (2 * b + half))));
+      w.scale[half] =
+          _mm512_mul_ps(g.d, _mm512_cvtepi32_ps(_mm512_and_si512(both, _mm512_set1_epi32(15))));
       w.min[half] = _mm512_mul_ps(g.dmin, _mm512_cvtepi32_ps(_mm512_srli_epi32(both, 4)));
     }
     const uint8_t* block = group + 320 + 128 * b;

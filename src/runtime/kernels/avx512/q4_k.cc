@@ -3,7 +3,8 @@
 
 namespace {
 
-// d 16 x f16, dmin 16 x f16, eight scales and eight mins of 6 bits (192 bytes), eight blocks of nibbles.
+// d 16 x f16, dmin 16 x f16, eight scales and eight mins of 6 bits (192 bytes), eight blocks of
+// nibbles.
 struct Q4_K {
   static constexpr hearth::StripFormat kFormat = hearth::StripFormat::kQ4_K;
   static constexpr int kBlocks = 8;

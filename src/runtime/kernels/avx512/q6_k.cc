@@ -14,7 +14,8 @@ struct Q6_K {
   static void Block(const uint8_t* group, const Group& g, int b, Weights& w) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
-      const __m128i scales = _mm_loadu_si128(reinterpret_cast<const __m128i*>(group + 32 + 16 * (2 * b + half)));
+      const __m128i scales =
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(group + 32 + 16 * (2 * b + half)));
       w.scale[half] = _mm512_mul_ps(g.d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(scales)));
     }
     const uint8_t* block = group + 288 + 384 * b;

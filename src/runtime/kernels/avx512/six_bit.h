@@ -12,7 +12,8 @@ struct alignas(64) SixBitVectors {
 
 inline void UnpackSixBit(const uint8_t* packed, SixBitVectors& out) {
   const __m512i mask6 = _mm512_set1_epi8(63), mask2 = _mm512_set1_epi8(3);
-  const __m512i z0 = _mm512_loadu_si512(packed), z1 = _mm512_loadu_si512(packed + 64), z2 = _mm512_loadu_si512(packed + 128);
+  const __m512i z0 = _mm512_loadu_si512(packed), z1 = _mm512_loadu_si512(packed + 64),
+                z2 = _mm512_loadu_si512(packed + 128);
   _mm512_store_si512(out.v[0], _mm512_and_si512(z0, mask6));
   _mm512_store_si512(out.v[4], _mm512_and_si512(z1, mask6));
   _mm512_store_si512(out.v[8], _mm512_and_si512(z2, mask6));
@@ -23,7 +24,8 @@ inline void UnpackSixBit(const uint8_t* packed, SixBitVectors& out) {
 }
 
 inline __m512 BytesToFloat(const uint8_t* p) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p))));
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p))));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The reference kernels: written to be read, used on CPUs nothing else fits and by every test as the truth.
+// The reference kernels: written to be read, used on CPUs nothing else fits and by every test as
+// the truth.
 
 #include <cmath>
 
@@ -25,7 +26,8 @@ int32_t HalfSum(const PanelBlock& weights, int half, int row, const ActBlock& x,
   return sum;
 }
 
-float Accumulate(const FormatTraits& traits, const PanelBlock& weights, int row, const ActBlock& x, float acc) {
+float Accumulate(const FormatTraits& traits, const PanelBlock& weights, int row, const ActBlock& x,
+                 float acc) {
   const int offset = traits.offset_log2 < 0 ? 0 : 1 << traits.offset_log2;
   const int32_t isum0 = HalfSum(weights, 0, row, x, offset);
   const int32_t isum1 = HalfSum(weights, 1, row, x, offset);
@@ -42,13 +44,14 @@ float Accumulate(const FormatTraits& traits, const PanelBlock& weights, int row,
 }
 
 template <StripFormat kFormat>
-void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns, float* out,
-          size_t out_stride) noexcept {
+void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
+          float* out, size_t out_stride) noexcept {
   for (int column = 0; column < num_columns; ++column) {
     for (int row = 0; row < kStripRows; ++row) {
       float acc = 0;
       for (int block = 0; block < num_blocks; ++block) {
-        acc = Accumulate(hearth::TraitsOf(kFormat), panel[block], row, tile[block * num_columns + column], acc);
+        acc = Accumulate(hearth::TraitsOf(kFormat), panel[block], row,
+                         tile[block * num_columns + column], acc);
       }
       out[column * out_stride + row] = acc;
     }
@@ -75,12 +78,14 @@ void Few(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_c
   }
   for (int block = 0; block < num_blocks; block += group_blocks) {
     PanelBlock panel[8];
-    hearth::UnpackStrip(kType, {strip + block / group_blocks * group_bytes, group_bytes}, group_columns, panel);
+    hearth::UnpackStrip(kType, {strip + block / group_blocks * group_bytes, group_bytes},
+                        group_columns, panel);
     for (int b = 0; b < group_blocks; ++b) {
       for (int column = 0; column < num_columns; ++column) {
         for (int row = 0; row < kStripRows; ++row) {
           float& acc = out[column * out_stride + row];
-          acc = Accumulate(hearth::TraitsOf(kFormat), panel[b], row, tile[(block + b) * num_columns + column], acc);
+          acc = Accumulate(hearth::TraitsOf(kFormat), panel[b], row,
+                           tile[(block + b) * num_columns + column], acc);
         }
       }
     }
