@@ -266,8 +266,9 @@ Result<Engine::ChatTokens> Engine::RenderChat(jinja::Object context) const {
   context.emplace_back("eos_token", jinja::Value(TokenTextOr(tokenizer, tokenizer.eos())));
   const auto now = [] { return static_cast<int64_t>(std::time(nullptr)); };
   HEARTH_ASSIGN_OR_RETURN(const jinja::Text text, impl_->chat_template->Render(context, now));
+  const std::vector<jinja::Text::Part> parts = text.parts();
   std::vector<TextSegment> segments;
-  for (const jinja::Text::Part& part : text.parts()) segments.push_back({part.text, part.trusted});
+  for (const jinja::Text::Part& part : parts) segments.push_back({part.text, part.trusted});
   ChatTokens result;
   result.text = text.str();
   result.tokens = tokenizer.Encode(segments, true);
