@@ -63,9 +63,11 @@ Json ToJson(const BenchReport& report) {
 }
 
 // Name, figure, the limit beside it and what part of it was reached.
-void Row(const std::string& name, double value, double limit, const char* unit) {
-  std::string line = Format("%-30s%10.1f %-6s", name.c_str(), value, unit);
-  if (limit > 0) line += Format("%10.1f %-6s %4.0f%%", limit, unit, 100 * value / limit);
+void Row(const std::string& name, double value, double limit, const std::string& unit) {
+  std::string line = Format("%-30s%10.1f %-6s", name.c_str(), value, unit.c_str());
+  // Of a time the limit is the smaller one.
+  const double reached = unit == "ms" ? limit / value : value / limit;
+  if (limit > 0) line += Format("%10.1f %-6s %4.0f%%", limit, unit.c_str(), 100 * reached);
   while (line.ends_with(' ')) line.pop_back();
   Print(line + "\n");
 }
