@@ -101,13 +101,15 @@ Result<std::optional<Value>> Item(Runtime& rt, const Value& value, const Value& 
   return nothing;
 }
 
-Result<std::optional<int64_t>> Bound(Runtime& rt, const Value& value) {
-  if (value.is_none()) return std::optional<int64_t>();
+// A bound of a slice: none or an integer.
+bool IsBound(const Value& value) {
   const auto number = AsNumber(value);
-  if (!number || number->is_float) {
-    return rt.Fail("slice indices must be integers or None or have an __index__ method");
-  }
-  return number->integer;
+  return value.is_none() || (number && !number->is_float);
+}
+// Requires: IsBound(value).
+std::optional<int64_t> Bound(const Value& value) {
+  const auto number = AsNumber(value);
+  return number ? std::optional(number->integer) : std::nullopt;
 }
 
 Result<Value> SliceRange(Runtime& rt, const Range& range, const SliceIndices& indices) {
@@ -151,15 +153,15 @@ Result<Value> GetSlice(Runtime& rt, const Value& value, const Value& start, cons
   if (value.is_undefined()) return UndefinedError(rt, value);
   const List* list = value.list();
   const Range* range = AsRange(value);
-  if (list == nullptr && range == nullptr && value.string() == nullptr) {
-    if (value.dict() != nullptr) return rt.Fail("unhashable type: 'slice'");
-    return rt.Fail("'" + std::string(TypeName(value)) + "' object is not subscriptable");
+  // What Python answers with a TypeError is undefined to Jinja.
+  const bool sliceable = list != nullptr || range != nullptr || value.string() != nullptr;
+  if (!sliceable || !IsBound(start) || !IsBound(stop) || !IsBound(step)) {
+    return MakeUndefined(rt, OwnerName(value) + " has no such slice");
   }
   SliceBounds bounds;
-  HEARTH_ASSIGN_OR_RETURN(bounds.start, Bound(rt, start));
-  HEARTH_ASSIGN_OR_RETURN(bounds.stop, Bound(rt, stop));
-  HEARTH_ASSIGN_OR_RETURN(const std::optional<int64_t> stride, Bound(rt, step));
-  bounds.step = stride.value_or(1);
+  bounds.start = Bound(start);
+  bounds.stop = Bound(stop);
+  bounds.step = Bound(step).value_or(1);
   if (bounds.step == 0) return rt.Fail("slice step cannot be zero");
   if (const String* string = value.string()) {
     HEARTH_RETURN_IF_ERROR(rt.Work(string->text.size_bytes()));
