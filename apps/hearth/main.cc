@@ -62,9 +62,7 @@ int Main(int argc, char** argv) {
   AddEmbed(app, action);
   AddPerplexity(app, action);
   AddBench(app, action);
-#ifdef HEARTH_WITH_CONVERT
   AddConvert(app, action);
-#endif
   AddVersion(app, action);
   try {
     app.parse(argc, argv);
