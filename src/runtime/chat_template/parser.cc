@@ -242,7 +242,7 @@ class Parser {
     }
     stmt.recursive = SkipName("recursive");
     ++loop_level_;
-    HEARTH_ASSIGN_OR_RETURN(stmt.body, ParseBlock({"endfor", "else"}));
+    HEARTH_ASSIGN_OR_RETURN(stmt.body, ParseBlock({"else", "endfor"}));
     --loop_level_;
     if (SkipName("else")) {
       HEARTH_ASSIGN_OR_RETURN(stmt.else_body, ParseBlock({"endfor"}));
