@@ -8,6 +8,25 @@ namespace hearth {
 namespace {
 
 constexpr size_t kMaxJsonBytes = size_t{256} << 20;
+constexpr int kMaxDepth = 256;
+
+bool NestsTooDeep(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      in_string = !in_string;
+    } else if (!in_string && (c == '[' || c == '{')) {
+      if (++depth > kMaxDepth) return true;
+    } else if (!in_string && (c == ']' || c == '}')) {
+      --depth;
+    }
+  }
+  return false;
+}
 
 tl::unexpected<Error> WrongType(const char* field, const char* wanted, const Json& value) {
   return MakeError(ErrorCode::kCorrupt, std::string("field \"") + field + "\" is " + value.type_name() + ", expected " + wanted);
@@ -21,6 +40,7 @@ const Json* Present(const Json& object, const char* field) {
 }  // namespace
 
 Result<Json> ParseJsonObject(std::string_view text, const std::string& what) {
+  if (NestsTooDeep(text)) return MakeError(ErrorCode::kCorrupt, what + " nests more than " + std::to_string(kMaxDepth) + " values deep");
   Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) return MakeError(ErrorCode::kCorrupt, what + " is not a JSON object");
   return json;

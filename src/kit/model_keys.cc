@@ -255,11 +255,16 @@ Result<ModelConfig> SetHyperparameters(const Json& whole_config, int pooling, Gg
   const ConfigReader reader(config);
   HEARTH_ASSIGN_OR_RETURN(const int64_t hidden_size, reader.Size("hidden_size"));
   HEARTH_ASSIGN_OR_RETURN(model.num_layers, reader.Size("num_hidden_layers"));
-  HEARTH_ASSIGN_OR_RETURN(model.num_heads, reader.Size("num_attention_heads"));
-  HEARTH_ASSIGN_OR_RETURN(model.num_kv_heads, reader.SizeOr("num_key_value_heads", model.num_heads));
-  HEARTH_ASSIGN_OR_RETURN(model.head_dim, reader.SizeOr("head_dim", std::max<int64_t>(1, hidden_size / model.num_heads)));
+  // Gemma 3's configs leave out what is the family's default.
+  const bool is_gemma3 = model.architecture == "gemma3";
+  HEARTH_ASSIGN_OR_RETURN(model.num_heads,
+                          is_gemma3 ? reader.SizeOr("num_attention_heads", 8) : reader.Size("num_attention_heads"));
+  HEARTH_ASSIGN_OR_RETURN(model.num_kv_heads, reader.SizeOr("num_key_value_heads", is_gemma3 ? 4 : model.num_heads));
+  const int64_t usual_head_dim = is_gemma3 ? 256 : std::max<int64_t>(1, hidden_size / model.num_heads);
+  HEARTH_ASSIGN_OR_RETURN(model.head_dim, reader.SizeOr("head_dim", usual_head_dim));
   HEARTH_ASSIGN_OR_RETURN(const int64_t ffn_size, reader.Size("intermediate_size"));
-  HEARTH_ASSIGN_OR_RETURN(const int64_t context_length, reader.Size("max_position_embeddings"));
+  HEARTH_ASSIGN_OR_RETURN(const int64_t context_length, is_gemma3 ? reader.SizeOr("max_position_embeddings", 131072)
+                                                                  : reader.Size("max_position_embeddings"));
   HEARTH_ASSIGN_OR_RETURN(model.vocab_size, reader.SizeOr("vocab_size", 1));
   writer.SetString("general.architecture", model.architecture);
   const auto set = [&](const char* key, int64_t value) {

@@ -42,7 +42,7 @@ Result<std::optional<SafeTensor>> ParseEntry(const std::string& name, const Json
   if (!entry.is_object()) return Corrupt(name, "is not described by an object");
   const Json* shape = JsonChild(entry, "shape");
   const Json* offsets = JsonChild(entry, "data_offsets");
-  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> dtype, JsonString(entry, "dtype"));
+  const auto dtype = JsonString(entry, "dtype").value_or(std::nullopt);
   if (!dtype) return Corrupt(name, "has no dtype");
   if (shape == nullptr || !shape->is_array() || shape->size() > kMaxDimensions) return Corrupt(name, "has no proper shape");
   if (offsets == nullptr || !offsets->is_array() || offsets->size() != 2) return Corrupt(name, "has no data_offsets");
@@ -86,10 +86,8 @@ Result<std::vector<SafeTensor>> ParseSafetensors(std::span<const std::byte> byte
                                                              "the safetensors header"));
   const auto data = bytes.subspan(sizeof(header_bytes) + header_bytes);
   std::vector<SafeTensor> tensors;
-  std::set<std::string> names;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;
-    if (!names.insert(name).second) return Corrupt(name, "occurs twice");
     HEARTH_ASSIGN_OR_RETURN(std::optional<SafeTensor> tensor, ParseEntry(name, entry, data));
     if (tensor) tensors.push_back(std::move(*tensor));
   }

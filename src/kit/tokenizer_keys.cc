@@ -223,6 +223,8 @@ class TokenizerWriter {
       if (!id.is_number_integer() || content == nullptr || !content->is_string()) {
         return MakeError(ErrorCode::kCorrupt, "an added token is not described properly: " + token.dump().substr(0, 200));
       }
+      // Marks of parts that a text-only model lacks (gemma3's images) have no row: they can be neither read nor written.
+      if (num_rows_ > 0 && id.get<int64_t>() >= num_rows_) return {};
       const bool special = token.value("special", Json(false)) == Json(true);
       return vocabulary_.Add(id.get<int64_t>(), content->get<std::string>(), special ? kControl : kUserDefined);
     };
