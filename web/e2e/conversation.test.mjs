@@ -205,8 +205,10 @@ for (const [name, start] of servers) {
       await page.keyboard.press("Escape");
       await page.getByRole("dialog").waitFor({ state: "detached" });
 
+      // The dialog gives the focus back a moment after it is gone.
+      await page.waitForFunction(() => document.activeElement?.getAttribute("aria-label") !== "Close");
       await page.keyboard.press("Control+k");
-      assert.equal(await focused(), "Search conversations");
+      await page.waitForFunction(() => document.activeElement?.getAttribute("aria-label") === "Search conversations");
       await page.keyboard.press("ArrowDown");
       await page.keyboard.press("Tab");
       assert.match(await focused(), /^Actions for/);
