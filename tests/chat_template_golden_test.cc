@@ -1,4 +1,5 @@
-// Our rendering of chat templates against transformers', byte for byte (tests/golden/chat_template).
+// Our rendering of chat templates against transformers', byte for byte
+// (tests/golden/chat_template).
 
 #include <gtest/gtest.h>
 
@@ -49,7 +50,8 @@ jinja::Value ToValue(const Json& json) {
 void Expect(const Json& golden, const std::string& source, const jinja::Object& context) {
   const auto now = [] { return Goldens()["now"].get<int64_t>(); };
   const auto parsed = ChatTemplate::Parse(source);
-  const Result<jinja::Text> text = parsed ? parsed->Render(context, now) : tl::unexpected(parsed.error());
+  const Result<jinja::Text> text =
+      parsed ? parsed->Render(context, now) : tl::unexpected(parsed.error());
   if (golden.contains("output")) {
     ASSERT_TRUE(text) << text.error().message;
     EXPECT_EQ(text->str(), golden["output"].get<std::string>());
@@ -77,7 +79,8 @@ TEST_F(ChatTemplateGolden, ModelsTemplates) {
     SCOPED_TRACE(name + ", " + conversation);
     auto [source, is_new] = sources.try_emplace(name);
     if (is_new) source->second = ReadFile(kFolder + "templates/" + name);
-    jinja::Object context = {{"tools", jinja::Value(jinja::None{})}, {"documents", jinja::Value(jinja::None{})}};
+    jinja::Object context = {{"tools", jinja::Value(jinja::None{})},
+                             {"documents", jinja::Value(jinja::None{})}};
     const auto set = [&](const std::string& key, jinja::Value value) {
       for (auto& [known, old_value] : context) {
         if (known == key) {
@@ -88,8 +91,10 @@ TEST_F(ChatTemplateGolden, ModelsTemplates) {
       context.emplace_back(key, std::move(value));
     };
     set("add_generation_prompt", jinja::Value(true));
-    for (const auto& [key, value] : Goldens()["tokens"].items()) set(key, jinja::Value(value.get<std::string>()));
-    for (const auto& [key, value] : Goldens()["conversations"][conversation].items()) set(key, ToValue(value));
+    for (const auto& [key, value] : Goldens()["tokens"].items())
+      set(key, jinja::Value(value.get<std::string>()));
+    for (const auto& [key, value] : Goldens()["conversations"][conversation].items())
+      set(key, ToValue(value));
     Expect(golden, source->second, context);
   }
   EXPECT_GE(sources.size(), 12u);

@@ -45,7 +45,8 @@ int Convert(const ConvertFlags& flags) {
   if (flags.json) {
     PrintJson({{"path", flags.output_path}, {"size_bytes", size_bytes}});
   } else {
-    Print(flags.output_path + " (" + Format("%.1f MB", static_cast<double>(size_bytes) * 1e-6) + ")\n");
+    Print(flags.output_path + " (" + Format("%.1f MB", static_cast<double>(size_bytes) * 1e-6) +
+          ")\n");
   }
   return kExitOk;
 }
@@ -53,13 +54,20 @@ int Convert(const ConvertFlags& flags) {
 }  // namespace
 
 void AddConvert(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("convert", "Make a GGUF file from a Hugging Face model folder");
+  CLI::App* command =
+      app.add_subcommand("convert", "Make a GGUF file from a Hugging Face model folder");
   const auto flags = std::make_shared<ConvertFlags>();
-  command->add_option("dir", flags->input_dir, "Folder with config.json, safetensors and the tokenizer's files")
+  command
+      ->add_option("dir", flags->input_dir,
+                   "Folder with config.json, safetensors and the tokenizer's files")
       ->required()
       ->type_name("DIR");
-  command->add_option("out", flags->output_path, "The file to write")->required()->type_name("OUT.gguf");
-  command->add_option("--type", flags->type, "Type of the matrices: f32, f16, bf16, q8_0, q4_k, ...; else as they are stored")
+  command->add_option("out", flags->output_path, "The file to write")
+      ->required()
+      ->type_name("OUT.gguf");
+  command
+      ->add_option("--type", flags->type,
+                   "Type of the matrices: f32, f16, bf16, q8_0, q4_k, ...; else as they are stored")
       ->type_name("TYPE");
   command->add_flag("-f,--force", flags->force, "Replace an existing file");
   command->add_flag("--json", flags->json, "One JSON object at the end");

@@ -1,5 +1,6 @@
 #pragma once
-// Assertions for our own bugs: they print the expression and the place, then abort. Never reachable from input.
+// Assertions for our own bugs: they print the expression and the place, then abort. Never reachable
+// from input.
 
 namespace hearth {
 

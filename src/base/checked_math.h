@@ -1,5 +1,6 @@
 #pragma once
-// Sizes that come from files are added and multiplied here, so that an overflow is an error and not a small number.
+// Sizes that come from files are added and multiplied here, so that an overflow is an error and not
+// a small number.
 
 #include <concepts>
 #include <optional>

@@ -15,10 +15,13 @@ namespace {
 ErrorCode CodeOfErrno(int error) {
   switch (error) {
     case ENOENT:
-    case ENOTDIR: return ErrorCode::kNotFound;
+    case ENOTDIR:
+      return ErrorCode::kNotFound;
     case EACCES:
-    case EPERM: return ErrorCode::kPermission;
-    default: return ErrorCode::kIo;
+    case EPERM:
+      return ErrorCode::kPermission;
+    default:
+      return ErrorCode::kIo;
   }
 }
 
@@ -34,7 +37,9 @@ Result<MappedFile> MappedFile::Open(const std::string& path) {
   const bool known = ::fstat(fd, &info) == 0;
   if (!known || !S_ISREG(info.st_mode) || info.st_size == 0) {
     ::close(fd);
-    return MakeError(ErrorCode::kIo, path + (known && S_ISREG(info.st_mode) ? " is empty" : " is not a regular file"));
+    return MakeError(
+        ErrorCode::kIo,
+        path + (known && S_ISREG(info.st_mode) ? " is empty" : " is not a regular file"));
   }
   const auto size = static_cast<size_t>(info.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
@@ -65,7 +70,8 @@ MappedFile::~MappedFile() {
 
 void MappedFile::Release(size_t offset, size_t size_bytes) const {
   constexpr size_t kPage = 4096;
-  const size_t begin = (offset + kPage - 1) / kPage * kPage;  // only pages that lie inside the range
+  // only pages that lie inside the range
+  const size_t begin = (offset + kPage - 1) / kPage * kPage;
   const size_t end = (offset + size_bytes) / kPage * kPage;
   if (end > begin) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }

@@ -1,5 +1,6 @@
 #pragma once
-// A file mapped read-only into memory. Immutable after construction; safe to read from many threads.
+// A file mapped read-only into memory. Immutable after construction; safe to read from many
+// threads.
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +13,8 @@ namespace hearth {
 
 class MappedFile {
  public:
-  // Errors: kNotFound, kPermission, kIo (a directory, a FIFO or an empty file among them), each naming `path`.
+  // Errors: kNotFound, kPermission, kIo (a directory, a FIFO or an empty file among them), each
+  // naming `path`.
   static Result<MappedFile> Open(const std::string& path);
 
   MappedFile() = default;
@@ -25,7 +27,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_bytes_}; }
   const std::string& path() const { return path_; }
 
-  // Lets the kernel drop these pages from our resident set; they are read again from the file when touched.
+  // Lets the kernel drop these pages from our resident set; they are read again from the file when
+  // touched.
   void Release(size_t offset, size_t size_bytes) const;
 
  private:

@@ -43,20 +43,21 @@ inline tl::unexpected<Error> MakeError(ErrorCode code, std::string message) {
 }  // namespace hearth
 
 // Leaves the enclosing function with the error of a Result or Status expression.
-#define HEARTH_RETURN_IF_ERROR(expression)                                  \
-  do {                                                                      \
-    if (auto hearth_status = (expression); !hearth_status) {                \
+#define HEARTH_RETURN_IF_ERROR(expression)                                        \
+  do {                                                                            \
+    if (auto hearth_status = (expression); !hearth_status) {                      \
       return ::tl::unexpected<::hearth::Error>(std::move(hearth_status).error()); \
-    }                                                                       \
+    }                                                                             \
   } while (false)
 
 #define HEARTH_CONCAT_INNER(a, b) a##b
 #define HEARTH_CONCAT(a, b) HEARTH_CONCAT_INNER(a, b)
 
-// HEARTH_ASSIGN_OR_RETURN(auto file, File::Open(path)); leaves the function with the error, or assigns the value.
+// HEARTH_ASSIGN_OR_RETURN(auto file, File::Open(path)); leaves the function with the error, or
+// assigns the value.
 #define HEARTH_ASSIGN_OR_RETURN(target, expression) \
   HEARTH_ASSIGN_OR_RETURN_IMPL(HEARTH_CONCAT(hearth_result_, __LINE__), target, expression)
-#define HEARTH_ASSIGN_OR_RETURN_IMPL(result, target, expression)             \
-  auto result = (expression);                                                \
+#define HEARTH_ASSIGN_OR_RETURN_IMPL(result, target, expression)                    \
+  auto result = (expression);                                                       \
   if (!result) return ::tl::unexpected<::hearth::Error>(std::move(result).error()); \
   target = std::move(*result)

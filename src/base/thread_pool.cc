@@ -3,8 +3,8 @@
 namespace hearth {
 namespace {
 
-// A pause takes 20 to 140 cycles, so this is 10 to 100 microseconds: longer than any wait between stages on an idle machine, short
-// enough not to burn a core that a neighbour holds.
+// A pause takes 20 to 140 cycles, so this is 10 to 100 microseconds: longer than any wait between
+// stages on an idle machine, short enough not to burn a core that a neighbour holds.
 constexpr int kSpins = 2000;
 
 inline void Pause() {
@@ -26,8 +26,11 @@ void WaitWhileEqual(const std::atomic<uint32_t>& value, uint32_t old) {
 }  // namespace
 
 ThreadPool::ThreadPool(int num_threads)
-    : num_threads_(num_threads > 0 ? num_threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {
-  for (int index = 1; index < num_threads_; ++index) threads_.emplace_back([this, index] { Loop(index); });
+    : num_threads_(num_threads > 0
+                       ? num_threads
+                       : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {
+  for (int index = 1; index < num_threads_; ++index)
+    threads_.emplace_back([this, index] { Loop(index); });
 }
 
 ThreadPool::~ThreadPool() {

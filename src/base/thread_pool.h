@@ -1,6 +1,7 @@
 #pragma once
-// A team of threads that run the same function together (SPMD), with barriers inside it: one parallel region per pass through a
-// model instead of one per operation. Waiting spins for a bounded time, then sleeps on a futex.
+// A team of threads that run the same function together (SPMD), with barriers inside it: one
+// parallel region per pass through a model instead of one per operation. Waiting spins for a
+// bounded time, then sleeps on a futex.
 // Threads: one Run at a time, from one thread.
 
 #include <algorithm>
@@ -23,8 +24,8 @@ class Worker {
   // All workers wait for each other; what any wrote before is seen by all after.
   void Barrier();
 
-  // Splits [0, count) into chunks that the workers take as they come: body(begin, end). All workers must call it with the same
-  // arguments, and a Barrier must stand between two calls.
+  // Splits [0, count) into chunks that the workers take as they come: body(begin, end). All workers
+  // must call it with the same arguments, and a Barrier must stand between two calls.
   template <typename Body>
   void ForEach(int64_t count, int64_t chunk, Body&& body);
 
@@ -44,7 +45,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const { return num_threads_; }
-  // Runs `body` on every thread of the team, the caller among them, and returns when all are through.
+  // Runs `body` on every thread of the team, the caller among them, and returns when all are
+  // through.
   void Run(const std::function<void(Worker&)>& body);
 
  private:
@@ -56,10 +58,11 @@ class ThreadPool {
   std::vector<std::thread> threads_;
   const std::function<void(Worker&)>* body_ = nullptr;
   bool stopping_ = false;
-  alignas(64) std::atomic<uint32_t> region_{0};   // counts Run calls; workers wait for it to change
+  alignas(64) std::atomic<uint32_t> region_{0};  // counts Run calls; workers wait for it to change
   alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<uint32_t> phase_{0};    // counts barriers passed
-  alignas(64) std::atomic<int64_t> next_{0};      // first chunk of ForEach not yet taken; reset by each barrier
+  alignas(64) std::atomic<uint32_t> phase_{0};  // counts barriers passed
+  // first chunk of ForEach not yet taken; reset by each barrier
+  alignas(64) std::atomic<int64_t> next_{0};
 };
 
 template <typename Body>

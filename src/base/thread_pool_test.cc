@@ -42,9 +42,11 @@ TEST(ThreadPool, OneThreadNeedsNoOther) {
   int total = 0;
   pool.Run([&](Worker& worker) {
     EXPECT_EQ(worker.count(), 1);
-    worker.ForEach(10, 3, [&](int64_t begin, int64_t end) { total += static_cast<int>(end - begin); });
+    worker.ForEach(10, 3,
+                   [&](int64_t begin, int64_t end) { total += static_cast<int>(end - begin); });
     worker.Barrier();
-    worker.ForEach(10, 3, [&](int64_t begin, int64_t end) { total += static_cast<int>(end - begin); });
+    worker.ForEach(10, 3,
+                   [&](int64_t begin, int64_t end) { total += static_cast<int>(end - begin); });
   });
   EXPECT_EQ(total, 20);
 }

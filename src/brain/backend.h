@@ -1,6 +1,6 @@
 #pragma once
-// The one interface between the brain (and the server) and whatever runs the model: our engine, or any OpenAI-compatible
-// server. Nothing above this line knows about tensors.
+// The one interface between the brain (and the server) and whatever runs the model: our engine, or
+// any OpenAI-compatible server. Nothing above this line knows about tensors.
 // Threads: every method is safe from many threads.
 
 #include <cstdint>
@@ -31,8 +31,9 @@ struct ChatMessage {
 
 struct ChatPrompt {
   std::vector<ChatMessage> messages;
-  std::string tools_json;            // a JSON array as in OpenAI's `tools`; empty: none
-  std::string template_kwargs_json;  // a JSON object of further template variables (chat_template_kwargs); empty: none
+  std::string tools_json;  // a JSON array as in OpenAI's `tools`; empty: none
+  // a JSON object of further template variables (chat_template_kwargs); empty: none
+  std::string template_kwargs_json;
   bool add_generation_prompt = true;
 };
 
@@ -45,7 +46,7 @@ struct ModelCard {
   std::string id;            // what clients call it: the file's or the kit's name
   std::string architecture;  // "llama", "qwen2", ...
   int64_t created_unix = 0;
-  int context_length = 0;    // tokens of prompt and answer together
+  int context_length = 0;  // tokens of prompt and answer together
   int vocab_size = 0;
   int embedding_size = 0;
   int64_t size_bytes = 0;
@@ -59,11 +60,11 @@ struct ModelCard {
 struct BackendLoad {
   int running_requests = 0;
   int waiting_requests = 0;
-  double kv_cache_usage = 0;             // 0 to 1
-  int64_t prefix_cache_queries = 0;      // prompt tokens looked up, since start
-  int64_t prefix_cache_hits = 0;         // of those, found
+  double kv_cache_usage = 0;         // 0 to 1
+  int64_t prefix_cache_queries = 0;  // prompt tokens looked up, since start
+  int64_t prefix_cache_hits = 0;     // of those, found
   int64_t preemptions = 0;
-  int64_t steps = 0;                     // forward passes, since start
+  int64_t steps = 0;  // forward passes, since start
 };
 
 class Backend {
@@ -72,16 +73,19 @@ class Backend {
 
   virtual const ModelCard& card() const = 0;
 
-  virtual Result<std::vector<TokenId>> Tokenize(std::string_view text, bool add_special, bool parse_special) const = 0;
+  virtual Result<std::vector<TokenId>> Tokenize(std::string_view text, bool add_special,
+                                                bool parse_special) const = 0;
   // Errors: kInvalidArgument for an id outside the vocabulary.
   virtual Result<std::string> Detokenize(std::span<const TokenId> tokens) const = 0;
   // The token's bytes, for log-probabilities. Requires a valid id.
   virtual std::string TokenBytes(TokenId id) const = 0;
-  // Errors: kUnsupported for a model without a chat template, kInvalidArgument for what the template itself refuses.
+  // Errors: kUnsupported for a model without a chat template, kInvalidArgument for what the
+  // template itself refuses.
   virtual Result<RenderedPrompt> RenderChat(const ChatPrompt& prompt) const = 0;
 
-  // Queues a request. Errors before anything runs: kInvalidArgument (a sampling field; a prompt longer than the context: the
-  // message gives both lengths), kResourceExhausted (the queue is full), kUnavailable (shutting down).
+  // Queues a request. Errors before anything runs: kInvalidArgument (a sampling field; a prompt
+  // longer than the context: the message gives both lengths), kResourceExhausted (the queue is
+  // full), kUnavailable (shutting down).
   virtual Result<RequestId> Generate(GenerateRequest request, EventSink sink) = 0;
   // Stops within one step; the sink still gets its last event. Unknown or finished ids are ignored.
   virtual void Cancel(RequestId id) = 0;

@@ -16,7 +16,8 @@
 namespace hearth {
 namespace {
 
-// Row of the source that becomes `row` of the target. Hugging Face keeps a head's halves apart, GGUF's llama interleaves them.
+// Row of the source that becomes `row` of the target. Hugging Face keeps a head's halves apart,
+// GGUF's llama interleaves them.
 uint64_t SourceRow(uint64_t row, uint64_t head_dim, bool permuted) {
   if (!permuted) return row;
   const uint64_t head = row / head_dim, in_head = row % head_dim;
@@ -25,12 +26,16 @@ uint64_t SourceRow(uint64_t row, uint64_t head_dim, bool permuted) {
 
 // 1 mean, 2 CLS: as sentence-transformers wrote it beside the model.
 Result<int> ReadPooling(const std::string& folder) {
-  HEARTH_ASSIGN_OR_RETURN(const Json pooling, ReadOptionalJsonObject(folder + "/1_Pooling/config.json"));
-  HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> cls, JsonBool(pooling, "pooling_mode_cls_token"));
-  HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> mean, JsonBool(pooling, "pooling_mode_mean_tokens"));
+  HEARTH_ASSIGN_OR_RETURN(const Json pooling,
+                          ReadOptionalJsonObject(folder + "/1_Pooling/config.json"));
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> cls,
+                          JsonBool(pooling, "pooling_mode_cls_token"));
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> mean,
+                          JsonBool(pooling, "pooling_mode_mean_tokens"));
   if (cls.value_or(false)) return 2;
   if (mean.value_or(true)) return 1;
-  return MakeError(ErrorCode::kUnsupported, folder + "/1_Pooling/config.json: only mean and CLS pooling are supported");
+  return MakeError(ErrorCode::kUnsupported,
+                   folder + "/1_Pooling/config.json: only mean and CLS pooling are supported");
 }
 
 class Converter {
@@ -41,13 +46,17 @@ class Converter {
     const std::string& folder = options_.input_dir;
     HEARTH_ASSIGN_OR_RETURN(const Json config, ReadJsonObject(folder + "/config.json"));
     if (JsonChild(config, "quantization_config") != nullptr) {
-      return MakeError(ErrorCode::kUnsupported, folder + " holds quantised weights (quantization_config); convert the original");
+      return MakeError(
+          ErrorCode::kUnsupported,
+          folder + " holds quantised weights (quantization_config); convert the original");
     }
     HEARTH_ASSIGN_OR_RETURN(const int pooling, ReadPooling(folder));
     HEARTH_ASSIGN_OR_RETURN(model_, SetHyperparameters(config, pooling, writer_));
-    writer_.SetString("general.name", std::filesystem::weakly_canonical(folder).filename().string());
+    writer_.SetString("general.name",
+                      std::filesystem::weakly_canonical(folder).filename().string());
     HEARTH_ASSIGN_OR_RETURN(checkpoint_, Checkpoint::Open(folder));
-    for (const auto& [name, tensor] : checkpoint_.tensors()) HEARTH_RETURN_IF_ERROR(AddTensor(tensor));
+    for (const auto& [name, tensor] : checkpoint_.tensors())
+      HEARTH_RETURN_IF_ERROR(AddTensor(tensor));
     if (num_rows_ == 0) return MakeError(ErrorCode::kCorrupt, folder + " has no token embedding");
     if (!model_.rope_factors.empty()) {
       writer_.AddTensor("rope_freqs.weight", TensorType::kF32, {model_.rope_factors.size()},
@@ -62,47 +71,56 @@ class Converter {
     HEARTH_ASSIGN_OR_RETURN(const std::optional<TensorPlan> plan, PlanTensor(model_, tensor.name));
     if (!plan) return {};
     if (tensor.shape.empty() || tensor.shape.size() > 2 || tensor.data.empty()) {
-      return MakeError(ErrorCode::kCorrupt, "tensor \"" + tensor.name + "\" has " + std::to_string(tensor.shape.size()) +
+      return MakeError(ErrorCode::kCorrupt, "tensor \"" + tensor.name + "\" has " +
+                                                std::to_string(tensor.shape.size()) +
                                                 " dimensions or none of its values");
     }
     if (!names_.insert(plan->name).second) {
-      return MakeError(ErrorCode::kCorrupt, "tensor \"" + tensor.name + "\" would be " + plan->name + ", which is there already");
+      return MakeError(ErrorCode::kCorrupt, "tensor \"" + tensor.name + "\" would be " +
+                                                plan->name + ", which is there already");
     }
     const bool is_matrix = tensor.shape.size() == 2;
     const uint64_t num_rows = is_matrix ? tensor.shape[0] : 1, num_columns = tensor.shape.back();
     if (plan->name == "token_embd.weight") num_rows_ = static_cast<int64_t>(num_rows);
-    const bool permuted = plan->change == TensorPlan::Change::kPermuteQuery || plan->change == TensorPlan::Change::kPermuteKey;
+    const bool permuted = plan->change == TensorPlan::Change::kPermuteQuery ||
+                          plan->change == TensorPlan::Change::kPermuteKey;
     const auto head_dim = static_cast<uint64_t>(model_.head_dim);
     if (permuted && ((is_matrix ? num_rows : num_columns) % head_dim != 0 || head_dim % 2 != 0)) {
-      return MakeError(ErrorCode::kCorrupt, "tensor \"" + tensor.name + "\" does not consist of heads of " + std::to_string(head_dim));
+      return MakeError(ErrorCode::kCorrupt, "tensor \"" + tensor.name +
+                                                "\" does not consist of heads of " +
+                                                std::to_string(head_dim));
     }
     const TensorType type = is_matrix ? MatrixType(tensor.type, num_columns) : TensorType::kF32;
     const float added = plan->change == TensorPlan::Change::kAddOne ? 1.0f : 0.0f;
     std::vector<uint64_t> shape = {num_columns};
     if (is_matrix) shape.push_back(num_rows);
     // The tensor's bytes stay mapped as long as the checkpoint, which outlives the writing.
-    writer_.AddTensor(plan->name, type, std::move(shape),
-                      [source = &tensor, type, num_rows, num_columns, permuted, is_matrix, head_dim, added](const GgufWriter::TensorSink& sink) -> Status {
-                        const size_t source_bytes = RowBytes(source->type, num_columns);
-                        std::vector<float> values(num_columns), reordered(permuted && !is_matrix ? num_columns : 0);
-                        std::vector<std::byte> row_bytes(RowBytes(type, num_columns));
-                        for (uint64_t row = 0; row < num_rows; ++row) {
-                          const uint64_t from = is_matrix ? SourceRow(row, head_dim, permuted) : row;
-                          const auto stored = source->data.subspan(from * source_bytes, source_bytes);
-                          if (type == source->type && added == 0 && (is_matrix || !permuted)) {
-                            HEARTH_RETURN_IF_ERROR(sink(stored));
-                            continue;
-                          }
-                          DequantizeRow(source->type, stored, values);
-                          for (float& value : values) value += added;
-                          if (!reordered.empty()) {
-                            for (uint64_t i = 0; i < num_columns; ++i) reordered[i] = values[SourceRow(i, head_dim, true)];
-                          }
-                          QuantizeRow(type, reordered.empty() ? values : reordered, row_bytes);
-                          HEARTH_RETURN_IF_ERROR(sink(row_bytes));
-                        }
-                        return {};
-                      });
+    writer_.AddTensor(
+        plan->name, type, std::move(shape),
+        [source = &tensor, type, num_rows, num_columns, permuted, is_matrix, head_dim,
+         added](const GgufWriter::TensorSink& sink) -> Status {
+          const size_t source_bytes = RowBytes(source->type, num_columns);
+          std::vector<float> values(num_columns),
+              reordered(permuted && !is_matrix ? num_columns : 0);
+          std::vector<std::byte> row_bytes(RowBytes(type, num_columns));
+          for (uint64_t row = 0; row < num_rows; ++row) {
+            const uint64_t from = is_matrix ? SourceRow(row, head_dim, permuted) : row;
+            const auto stored = source->data.subspan(from * source_bytes, source_bytes);
+            if (type == source->type && added == 0 && (is_matrix || !permuted)) {
+              HEARTH_RETURN_IF_ERROR(sink(stored));
+              continue;
+            }
+            DequantizeRow(source->type, stored, values);
+            for (float& value : values) value += added;
+            if (!reordered.empty()) {
+              for (uint64_t i = 0; i < num_columns; ++i)
+                reordered[i] = values[SourceRow(i, head_dim, true)];
+            }
+            QuantizeRow(type, reordered.empty() ? values : reordered, row_bytes);
+            HEARTH_RETURN_IF_ERROR(sink(row_bytes));
+          }
+          return {};
+        });
     return {};
   }
 

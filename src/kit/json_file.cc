@@ -29,7 +29,8 @@ bool NestsTooDeep(std::string_view text) {
 }
 
 tl::unexpected<Error> WrongType(const char* field, const char* wanted, const Json& value) {
-  return MakeError(ErrorCode::kCorrupt, std::string("field \"") + field + "\" is " + value.type_name() + ", expected " + wanted);
+  return MakeError(ErrorCode::kCorrupt, std::string("field \"") + field + "\" is " +
+                                            value.type_name() + ", expected " + wanted);
 }
 
 const Json* Present(const Json& object, const char* field) {
@@ -40,9 +41,12 @@ const Json* Present(const Json& object, const char* field) {
 }  // namespace
 
 Result<Json> ParseJsonObject(std::string_view text, const std::string& what) {
-  if (NestsTooDeep(text)) return MakeError(ErrorCode::kCorrupt, what + " nests more than " + std::to_string(kMaxDepth) + " values deep");
+  if (NestsTooDeep(text))
+    return MakeError(ErrorCode::kCorrupt,
+                     what + " nests more than " + std::to_string(kMaxDepth) + " values deep");
   Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) return MakeError(ErrorCode::kCorrupt, what + " is not a JSON object");
+  if (json.is_discarded() || !json.is_object())
+    return MakeError(ErrorCode::kCorrupt, what + " is not a JSON object");
   return json;
 }
 
@@ -50,7 +54,8 @@ Result<Json> ReadJsonObject(const std::string& path) {
   HEARTH_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   const auto bytes = file.bytes();
   if (bytes.size() > kMaxJsonBytes) {
-    return MakeError(ErrorCode::kResourceExhausted, path + " has " + std::to_string(bytes.size()) + " bytes, too many for JSON");
+    return MakeError(ErrorCode::kResourceExhausted,
+                     path + " has " + std::to_string(bytes.size()) + " bytes, too many for JSON");
   }
   return ParseJsonObject({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
 }

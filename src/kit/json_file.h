@@ -13,11 +13,13 @@ namespace hearth {
 // Not the ordered kind: that looks names up one by one, half a minute for a vocabulary of 200,000.
 using Json = nlohmann::json;
 
-// Errors: those of MappedFile::Open; kCorrupt for what is no JSON object; kResourceExhausted beyond 256 MiB.
+// Errors: those of MappedFile::Open; kCorrupt for what is no JSON object; kResourceExhausted beyond
+// 256 MiB.
 Result<Json> ReadJsonObject(const std::string& path);
 // An empty object where the file does not exist.
 Result<Json> ReadOptionalJsonObject(const std::string& path);
-// Also kCorrupt for values nested so deep that printing or copying them, which is recursive, might exhaust the stack.
+// Also kCorrupt for values nested so deep that printing or copying them, which is recursive, might
+// exhaust the stack.
 Result<Json> ParseJsonObject(std::string_view text, const std::string& what);
 
 // Fields of an object: absent or null is nothing, another type is kCorrupt naming the field.

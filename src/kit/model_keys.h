@@ -1,5 +1,6 @@
 #pragma once
-// config.json of a Hugging Face model -> the hyperparameters of a GGUF file, and the names of its tensors.
+// config.json of a Hugging Face model -> the hyperparameters of a GGUF file, and the names of its
+// tensors.
 
 #include <optional>
 #include <string>

@@ -1,6 +1,7 @@
 #pragma once
-// Reads safetensors files: a JSON header with the tensors' types, shapes and places, then their bytes. The file is hostile until
-// proven otherwise. Format: https://huggingface.co/docs/safetensors/index#format
+// Reads safetensors files: a JSON header with the tensors' types, shapes and places, then their
+// bytes. The file is hostile until proven otherwise. Format:
+// https://huggingface.co/docs/safetensors/index#format
 // Threads: immutable after opening.
 
 #include <cstddef>
@@ -25,11 +26,12 @@ struct SafeTensor {
   std::span<const std::byte> data;  // exactly the shape's bytes
 };
 
-// Errors: kCorrupt naming the tensor and the value; kUnsupported for types other than F32, F16 and BF16, except that tensors of
-// integers and booleans (position ids, masks) are left out.
+// Errors: kCorrupt naming the tensor and the value; kUnsupported for types other than F32, F16 and
+// BF16, except that tensors of integers and booleans (position ids, masks) are left out.
 Result<std::vector<SafeTensor>> ParseSafetensors(std::span<const std::byte> bytes);
 
-// All tensors of a Hugging Face model folder: model.safetensors, or the files that model.safetensors.index.json names.
+// All tensors of a Hugging Face model folder: model.safetensors, or the files that
+// model.safetensors.index.json names.
 class Checkpoint {
  public:
   static Result<Checkpoint> Open(const std::string& folder);

@@ -9,7 +9,9 @@ namespace {
 
 constexpr size_t kMaxPieces = 1 << 22;
 
-tl::unexpected<Error> Corrupt() { return MakeError(ErrorCode::kCorrupt, "the SentencePiece model is damaged"); }
+tl::unexpected<Error> Corrupt() {
+  return MakeError(ErrorCode::kCorrupt, "the SentencePiece model is damaged");
+}
 
 // One field of a message after the other (protocol buffers' wire format).
 class FieldReader {
@@ -18,8 +20,8 @@ class FieldReader {
 
   struct Field {
     uint64_t number = 0;
-    uint64_t value = 0;       // of an integer, or the bits of a fixed one
-    std::string_view bytes;   // of a string or message
+    uint64_t value = 0;      // of an integer, or the bits of a fixed one
+    std::string_view bytes;  // of a string or message
   };
   // Nothing at the end.
   Result<std::optional<Field>> Next() {
@@ -32,7 +34,8 @@ class FieldReader {
         HEARTH_ASSIGN_OR_RETURN(field.value, Varint());
         return field;
       }
-      case 1: return Fixed(8, field);
+      case 1:
+        return Fixed(8, field);
       case 2: {
         HEARTH_ASSIGN_OR_RETURN(const uint64_t size, Varint());
         if (size > bytes_.size()) return Corrupt();
@@ -40,8 +43,10 @@ class FieldReader {
         bytes_.remove_prefix(size);
         return field;
       }
-      case 5: return Fixed(4, field);
-      default: return Corrupt();
+      case 5:
+        return Fixed(4, field);
+      default:
+        return Corrupt();
     }
   }
 
@@ -117,7 +122,8 @@ Result<SentencePieceModel> ParseSentencePieceModel(std::span<const std::byte> by
     }
     return {};
   }));
-  if (model.pieces.empty()) return MakeError(ErrorCode::kCorrupt, "the SentencePiece model has no pieces");
+  if (model.pieces.empty())
+    return MakeError(ErrorCode::kCorrupt, "the SentencePiece model has no pieces");
   return model;
 }
 

@@ -37,7 +37,9 @@ std::string ReadText(const std::string& path, Status& status) {
 class Vocabulary {
  public:
   Status Add(int64_t id, std::string text, int64_t type) {
-    if (id < 0 || id >= kMaxTokens) return MakeError(ErrorCode::kCorrupt, "the token \"" + text + "\" has the id " + std::to_string(id));
+    if (id < 0 || id >= kMaxTokens)
+      return MakeError(ErrorCode::kCorrupt,
+                       "the token \"" + text + "\" has the id " + std::to_string(id));
     const auto index = static_cast<size_t>(id);
     if (index >= texts_.size()) {
       texts_.resize(index + 1);
@@ -83,9 +85,11 @@ class TokenizerWriter {
 
   Status Run(bool is_bert) {
     HEARTH_ASSIGN_OR_RETURN(config_, ReadOptionalJsonObject(folder_ + "/tokenizer_config.json"));
-    HEARTH_ASSIGN_OR_RETURN(special_map_, ReadOptionalJsonObject(folder_ + "/special_tokens_map.json"));
+    HEARTH_ASSIGN_OR_RETURN(special_map_,
+                            ReadOptionalJsonObject(folder_ + "/special_tokens_map.json"));
     HEARTH_ASSIGN_OR_RETURN(model_config_, ReadOptionalJsonObject(folder_ + "/config.json"));
-    HEARTH_ASSIGN_OR_RETURN(generation_config_, ReadOptionalJsonObject(folder_ + "/generation_config.json"));
+    HEARTH_ASSIGN_OR_RETURN(generation_config_,
+                            ReadOptionalJsonObject(folder_ + "/generation_config.json"));
     HEARTH_ASSIGN_OR_RETURN(tokenizer_, ReadOptionalJsonObject(folder_ + "/tokenizer.json"));
     if (is_bert) {
       HEARTH_RETURN_IF_ERROR(WordPiece());
@@ -94,12 +98,14 @@ class TokenizerWriter {
     } else if (!tokenizer_.empty()) {
       HEARTH_RETURN_IF_ERROR(Bpe());
     } else {
-      return MakeError(ErrorCode::kNotFound, folder_ + " has neither tokenizer.json nor tokenizer.model");
+      return MakeError(ErrorCode::kNotFound,
+                       folder_ + " has neither tokenizer.json nor tokenizer.model");
     }
     vocabulary_.FillGaps(num_rows_);
     if (num_rows_ > 0 && static_cast<int64_t>(vocabulary_.size()) > num_rows_) {
-      return MakeError(ErrorCode::kCorrupt, "the tokenizer has " + std::to_string(vocabulary_.size()) + " tokens, the embedding " +
-                                                std::to_string(num_rows_) + " rows");
+      return MakeError(ErrorCode::kCorrupt,
+                       "the tokenizer has " + std::to_string(vocabulary_.size()) +
+                           " tokens, the embedding " + std::to_string(num_rows_) + " rows");
     }
     vocabulary_.Write(writer_);
     HEARTH_RETURN_IF_ERROR(SpecialIds(is_bert));
@@ -113,12 +119,15 @@ class TokenizerWriter {
     const Json* model = JsonChild(tokenizer_, "model");
     if (model == nullptr) return MakeError(ErrorCode::kCorrupt, "tokenizer.json has no model");
     HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(*model, "type"));
-    HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> byte_fallback, JsonBool(*model, "byte_fallback"));
+    HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> byte_fallback,
+                            JsonBool(*model, "byte_fallback"));
     if (type.value_or("BPE") != "BPE") {
-      return MakeError(ErrorCode::kUnsupported, "tokenizer.json: a model of type \"" + *type + "\" is not supported here");
+      return MakeError(ErrorCode::kUnsupported,
+                       "tokenizer.json: a model of type \"" + *type + "\" is not supported here");
     }
     if (byte_fallback.value_or(false)) {
-      return MakeError(ErrorCode::kUnsupported, "a SentencePiece tokenizer without its tokenizer.model is not supported");
+      return MakeError(ErrorCode::kUnsupported,
+                       "a SentencePiece tokenizer without its tokenizer.model is not supported");
     }
     HEARTH_ASSIGN_OR_RETURN(const std::string pre, PreTokenizerName(*model));
     writer_.SetString("tokenizer.ggml.model", "gpt2");
@@ -129,17 +138,20 @@ class TokenizerWriter {
       return MakeError(ErrorCode::kCorrupt, "tokenizer.json: the model has no vocab and merges");
     }
     for (const auto& [text, id] : vocab->items()) {
-      if (!id.is_number_integer()) return MakeError(ErrorCode::kCorrupt, "tokenizer.json: token \"" + text + "\" has no id");
+      if (!id.is_number_integer())
+        return MakeError(ErrorCode::kCorrupt, "tokenizer.json: token \"" + text + "\" has no id");
       HEARTH_RETURN_IF_ERROR(vocabulary_.Add(id.get<int64_t>(), text, kNormal));
     }
     std::vector<std::string> lines;
     for (const Json& merge : *merges) {
       if (merge.is_string()) {
         lines.push_back(merge.get<std::string>());
-      } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+      } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
+                 merge[1].is_string()) {
         lines.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
       } else {
-        return MakeError(ErrorCode::kCorrupt, "tokenizer.json: the merge " + merge.dump() + " is no pair");
+        return MakeError(ErrorCode::kCorrupt,
+                         "tokenizer.json: the merge " + merge.dump() + " is no pair");
       }
     }
     writer_.SetStringArray("tokenizer.ggml.merges", std::move(lines));
@@ -158,13 +170,15 @@ class TokenizerWriter {
     if (!parsed) return MakeError(parsed.error().code, path + ": " + parsed.error().message);
     const SentencePieceModel& model = *parsed;
     if (model.model_type != 2) {
-      return MakeError(ErrorCode::kUnsupported, path + ": SentencePiece models of type " + std::to_string(model.model_type) +
+      return MakeError(ErrorCode::kUnsupported, path + ": SentencePiece models of type " +
+                                                    std::to_string(model.model_type) +
                                                     " are not supported (2, BPE, is)");
     }
     std::vector<double> scores;
     for (size_t id = 0; id < model.pieces.size(); ++id) {
       const SentencePieceModel::Piece& piece = model.pieces[id];
-      HEARTH_RETURN_IF_ERROR(vocabulary_.Add(static_cast<int64_t>(id), piece.text, static_cast<int64_t>(piece.type)));
+      HEARTH_RETURN_IF_ERROR(
+          vocabulary_.Add(static_cast<int64_t>(id), piece.text, static_cast<int64_t>(piece.type)));
       scores.push_back(static_cast<double>(piece.score));
     }
     HEARTH_RETURN_IF_ERROR(AddedTokens());
@@ -198,7 +212,10 @@ class TokenizerWriter {
       std::string& line = lines[id];
       int64_t type = kNormal;
       if (line.starts_with('[') && line.ends_with(']')) {
-        type = line == "[UNK]" ? kUnknown : line == "[PAD]" || line == "[CLS]" || line == "[SEP]" || line == "[MASK]" ? kControl : kNormal;
+        type = line == "[UNK]" ? kUnknown
+               : line == "[PAD]" || line == "[CLS]" || line == "[SEP]" || line == "[MASK]"
+                   ? kControl
+                   : kNormal;
       } else if (line.starts_with("##")) {
         line.erase(0, 2);
       } else {
@@ -207,8 +224,10 @@ class TokenizerWriter {
       HEARTH_RETURN_IF_ERROR(vocabulary_.Add(static_cast<int64_t>(id), std::move(line), type));
     }
     writer_.SetString("tokenizer.ggml.model", "bert");
-    HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> lowercase, JsonBool(config_, "do_lower_case"));
-    HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> strip_accents, JsonBool(config_, "strip_accents"));
+    HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> lowercase,
+                            JsonBool(config_, "do_lower_case"));
+    HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> strip_accents,
+                            JsonBool(config_, "strip_accents"));
     writer_.SetBool("tokenizer.ggml.normalizer.lowercase", lowercase.value_or(true));
     if (strip_accents) writer_.SetBool("tokenizer.ggml.normalizer.strip_accents", *strip_accents);
     return {};
@@ -219,23 +238,29 @@ class TokenizerWriter {
   // Tokens beside the model's own: the marks of the prompt format and the like.
   Status AddedTokens() {
     const auto add = [&](const Json& id, const Json& token) -> Status {
-      const Json* content = token.is_object() && token.contains("content") ? &token["content"] : nullptr;
+      const Json* content =
+          token.is_object() && token.contains("content") ? &token["content"] : nullptr;
       if (!id.is_number_integer() || content == nullptr || !content->is_string()) {
-        return MakeError(ErrorCode::kCorrupt, "an added token is not described properly: " + token.dump().substr(0, 200));
+        return MakeError(ErrorCode::kCorrupt, "an added token is not described properly: " +
+                                                  token.dump().substr(0, 200));
       }
-      // Marks of parts that a text-only model lacks (gemma3's images) have no row: they can be neither read nor written.
+      // Marks of parts that a text-only model lacks (gemma3's images) have no row: they can be
+      // neither read nor written.
       if (num_rows_ > 0 && id.get<int64_t>() >= num_rows_) return {};
       const bool special = token.value("special", Json(false)) == Json(true);
-      return vocabulary_.Add(id.get<int64_t>(), content->get<std::string>(), special ? kControl : kUserDefined);
+      return vocabulary_.Add(id.get<int64_t>(), content->get<std::string>(),
+                             special ? kControl : kUserDefined);
     };
     if (const Json* added = JsonChild(tokenizer_, "added_tokens")) {
       for (const Json& token : *added) {
-        if (!token.is_object()) return MakeError(ErrorCode::kCorrupt, "tokenizer.json: an added token is no object");
+        if (!token.is_object())
+          return MakeError(ErrorCode::kCorrupt, "tokenizer.json: an added token is no object");
         HEARTH_RETURN_IF_ERROR(add(token.value("id", Json()), token));
       }
     } else if (const Json* decoder = JsonChild(config_, "added_tokens_decoder")) {
       for (const auto& [id, token] : decoder->items()) {
-        const bool is_number = !id.empty() && id.size() < 10 && id.find_first_not_of("0123456789") == std::string::npos;
+        const bool is_number = !id.empty() && id.size() < 10 &&
+                               id.find_first_not_of("0123456789") == std::string::npos;
         HEARTH_RETURN_IF_ERROR(add(is_number ? Json(std::stoll(id)) : Json(), token));
       }
     }
@@ -245,7 +270,8 @@ class TokenizerWriter {
   // Which of the known pre-tokenizers the file describes.
   Result<std::string> PreTokenizerName(const Json& model) const {
     const Json* pre = JsonChild(tokenizer_, "pre_tokenizer");
-    if (pre == nullptr) return MakeError(ErrorCode::kUnsupported, "tokenizer.json has no pre_tokenizer");
+    if (pre == nullptr)
+      return MakeError(ErrorCode::kUnsupported, "tokenizer.json has no pre_tokenizer");
     std::vector<const Json*> stages;
     if (const Json* sequence = JsonChild(*pre, "pretokenizers")) {
       for (const Json& stage : *sequence) stages.push_back(&stage);
@@ -255,7 +281,8 @@ class TokenizerWriter {
     bool digits = false, byte_level = false, gpt2_pattern = false;
     std::vector<std::string> patterns;
     for (const Json* stage : stages) {
-      const std::string type = stage->is_object() ? stage->value("type", std::string()) : std::string();
+      const std::string type =
+          stage->is_object() ? stage->value("type", std::string()) : std::string();
       if (type == "Digits") {
         digits = stage->value("individual_digits", Json(false)) == Json(true);
       } else if (type == "ByteLevel") {
@@ -263,22 +290,28 @@ class TokenizerWriter {
         gpt2_pattern = stage->value("use_regex", Json(true)) == Json(true);
       } else if (type == "Split") {
         const Json* pattern = JsonChild(*stage, "pattern");
-        HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> regex, pattern ? JsonString(*pattern, "Regex") : std::nullopt);
+        HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> regex,
+                                pattern ? JsonString(*pattern, "Regex") : std::nullopt);
         patterns.push_back(regex.value_or("(not a regular expression)"));
       } else {
-        return MakeError(ErrorCode::kUnsupported, "tokenizer.json: the pre-tokenizer \"" + type + "\" is not supported");
+        return MakeError(ErrorCode::kUnsupported,
+                         "tokenizer.json: the pre-tokenizer \"" + type + "\" is not supported");
       }
     }
     const bool whole_words = model.value("ignore_merges", Json(false)) == Json(true);
-    if (byte_level && gpt2_pattern && patterns.empty()) return std::string(digits ? "smollm" : "gpt-2");
+    if (byte_level && gpt2_pattern && patterns.empty())
+      return std::string(digits ? "smollm" : "gpt-2");
     if (byte_level && !gpt2_pattern && !digits && patterns.size() == 1) {
       if (patterns[0] == kQwen2Pattern) return std::string("qwen2");
-      if (patterns[0] == kLlama3Pattern) return std::string(whole_words ? "llama-bpe" : "smaug-bpe");
+      if (patterns[0] == kLlama3Pattern)
+        return std::string(whole_words ? "llama-bpe" : "smaug-bpe");
       if (patterns[0] == kTekkenPattern) return std::string("tekken");
     }
     std::string all;
     for (const std::string& pattern : patterns) all += (all.empty() ? "" : "  then  ") + pattern;
-    return MakeError(ErrorCode::kUnsupported, "tokenizer.json: no pre-tokenizer of ours splits by  " + (all.empty() ? pre->dump() : all));
+    return MakeError(
+        ErrorCode::kUnsupported,
+        "tokenizer.json: no pre-tokenizer of ours splits by  " + (all.empty() ? pre->dump() : all));
   }
 
   // The template of a single text begins with a special token.
@@ -313,8 +346,10 @@ class TokenizerWriter {
     return std::nullopt;
   }
 
-  // An id, or the first of several, in config.json or generation_config.json; the others go to `more`.
-  std::optional<int64_t> ConfiguredId(const char* field, std::vector<int64_t>* more = nullptr) const {
+  // An id, or the first of several, in config.json or generation_config.json; the others go to
+  // `more`.
+  std::optional<int64_t> ConfiguredId(const char* field,
+                                      std::vector<int64_t>* more = nullptr) const {
     std::optional<int64_t> first;
     for (const Json* source : {&model_config_, &generation_config_}) {
       const auto found = source->find(field);
@@ -338,7 +373,9 @@ class TokenizerWriter {
 
   Status SpecialIds(bool is_bert) {
     const auto set = [&](const char* key, std::optional<int64_t> id) {
-      if (id) writer_.SetUint32(std::string("tokenizer.ggml.") + key + "_token_id", static_cast<uint32_t>(*id));
+      if (id)
+        writer_.SetUint32(std::string("tokenizer.ggml.") + key + "_token_id",
+                          static_cast<uint32_t>(*id));
     };
     const auto named_or_configured = [&](const char* name, const char* id_field) {
       const auto named = NamedToken(name);

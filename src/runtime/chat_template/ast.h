@@ -1,6 +1,6 @@
 #pragma once
-// The syntax tree of a template. Depths are bounded by the parser, so walking and dropping a tree needs bounded stack.
-// Immutable after parsing.
+// The syntax tree of a template. Depths are bounded by the parser, so walking and dropping a tree
+// needs bounded stack. Immutable after parsing.
 
 #include <memory>
 #include <string>
@@ -24,24 +24,24 @@ struct CallSyntax {
 
 struct Expr {
   enum class Kind {
-    kConstant,   // value
-    kName,       // name
+    kConstant,            // value
+    kName,                // name
     kNamespaceAttribute,  // name.attribute; only as an assignment target
-    kTuple,      // items; also an assignment target
-    kList,       // items
-    kDict,       // items: key, value, key, value, ...
-    kAttribute,  // items[0].name
-    kItem,       // items[0][items[1]]
-    kSlice,      // items[0][items[1]:items[2]:items[3]], null where absent
-    kCall,       // items[0](call)
-    kFilter,     // items[0]|name(call); items[0] is null at the head of a filter block
-    kTest,       // items[0] is name(call)
+    kTuple,               // items; also an assignment target
+    kList,                // items
+    kDict,                // items: key, value, key, value, ...
+    kAttribute,           // items[0].name
+    kItem,                // items[0][items[1]]
+    kSlice,               // items[0][items[1]:items[2]:items[3]], null where absent
+    kCall,                // items[0](call)
+    kFilter,              // items[0]|name(call); items[0] is null at the head of a filter block
+    kTest,                // items[0] is name(call)
     kNot,
     kNegate,
     kPositive,
-    kBinary,     // items[0] binary items[1]
-    kConcat,     // items joined as strings
-    kCompare,    // items[0] compares[0] items[1] compares[1] items[2] ...
+    kBinary,   // items[0] binary items[1]
+    kConcat,   // items joined as strings
+    kCompare,  // items[0] compares[0] items[1] compares[1] items[2] ...
     kAnd,
     kOr,
     kCondition,  // items[1] if items[0] else items[2], which may be null
@@ -68,17 +68,17 @@ struct Signature {
 
 struct Stmt {
   enum class Kind {
-    kText,      // text
-    kOutput,    // expr
-    kIf,        // branches, else_body
-    kFor,       // target in expr if condition: body, else_body
-    kSet,       // target = expr
-    kSetBlock,  // target = body, through expr (a filter) if there is one
-    kMacro,     // name, signature, body
-    kCallBlock, // expr (a call) with body as its caller
-    kFilter,    // body through expr
-    kWith,      // names = values: body
-    kScope,     // body alone: {% generation %}, {% block %}
+    kText,       // text
+    kOutput,     // expr
+    kIf,         // branches, else_body
+    kFor,        // target in expr if condition: body, else_body
+    kSet,        // target = expr
+    kSetBlock,   // target = body, through expr (a filter) if there is one
+    kMacro,      // name, signature, body
+    kCallBlock,  // expr (a call) with body as its caller
+    kFilter,     // body through expr
+    kWith,       // names = values: body
+    kScope,      // body alone: {% generation %}, {% block %}
     kBreak,
     kContinue,
   };

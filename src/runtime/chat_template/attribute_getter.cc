@@ -22,7 +22,8 @@ Result<AttributeGetter> AttributeGetter::Make(Runtime& rt, const Value* attribut
     const std::string_view part = text.substr(begin, end - begin);
     const bool digits = AllOf(part, IsDecimal);
     const auto index = digits ? ParseInt(part, 10) : std::nullopt;
-    getter.parts_.push_back(index && !index->overflow ? Value(index->value) : Value(std::string(part)));
+    getter.parts_.push_back(index && !index->overflow ? Value(index->value)
+                                                      : Value(std::string(part)));
     begin = end + 1;
   }
   return getter;

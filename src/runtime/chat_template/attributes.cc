@@ -21,7 +21,8 @@ std::string OwnerName(const Value& value) {
 
 Result<Value> NoSuch(Runtime& rt, const Value& value, const Value& key) {
   if (key.string() != nullptr) {
-    return MakeUndefined(rt, "'" + OwnerName(value) + "' has no attribute '" + key.text().str() + "'");
+    return MakeUndefined(rt,
+                         "'" + OwnerName(value) + "' has no attribute '" + key.text().str() + "'");
   }
   HEARTH_ASSIGN_OR_RETURN(const Text shown, Repr(rt, key));
   return MakeUndefined(rt, OwnerName(value) + " has no element " + shown.str());
@@ -142,7 +143,8 @@ Result<Value> GetItem(Runtime& rt, const Value& value, const Value& key) {
   HEARTH_ASSIGN_OR_RETURN(std::optional<Value> item, Item(rt, value, key));
   if (item) return *std::move(item);
   if (key.string() != nullptr) {
-    HEARTH_ASSIGN_OR_RETURN(std::optional<Value> attribute, Attribute(rt, value, key.text().view()));
+    HEARTH_ASSIGN_OR_RETURN(std::optional<Value> attribute,
+                            Attribute(rt, value, key.text().view()));
     if (attribute) return *std::move(attribute);
   }
   return NoSuch(rt, value, key);
@@ -178,7 +180,8 @@ Result<Value> GetSlice(Runtime& rt, const Value& value, const Value& start, cons
   for (int64_t i = 0; i < indices.count; ++i) {
     items.push_back(list->items[static_cast<size_t>(indices.first + i * indices.step)]);
   }
-  return rt.NewList(std::move(items), list->kind == List::Kind::kList ? List::Kind::kList : List::Kind::kTuple);
+  return rt.NewList(std::move(items),
+                    list->kind == List::Kind::kList ? List::Kind::kList : List::Kind::kTuple);
 }
 
 }  // namespace hearth::jinja

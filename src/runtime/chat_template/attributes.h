@@ -7,8 +7,9 @@
 
 namespace hearth::jinja {
 
-// value.name: a method or attribute first, then an item of a dict. What does not exist, and what the sandbox hides (names
-// with two underscores, methods that would change a list or dict), is undefined. Errors: `value` is undefined itself.
+// value.name: a method or attribute first, then an item of a dict. What does not exist, and what
+// the sandbox hides (names with two underscores, methods that would change a list or dict), is
+// undefined. Errors: `value` is undefined itself.
 Result<Value> GetAttribute(Runtime& rt, const Value& value, std::string_view name);
 
 // value[key]: an item first, then an attribute.

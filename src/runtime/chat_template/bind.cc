@@ -30,7 +30,8 @@ Result<Bound> Bind(Runtime& rt, std::string_view function, const Arguments& argu
   }
   for (size_t i = 0; i < required; ++i) {
     if (bound.values_[i] == nullptr) {
-      return rt.Fail(name + " missing required argument '" + std::string(parameters.begin()[i]) + "'");
+      return rt.Fail(name + " missing required argument '" + std::string(parameters.begin()[i]) +
+                     "'");
     }
   }
   return bound;

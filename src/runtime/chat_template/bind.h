@@ -10,8 +10,8 @@ namespace hearth::jinja {
 
 class Bound {
  public:
-  // The argument of the i-th parameter, or null if the call leaves it out. An explicit none counts as left out only
-  // where a caller asks with ValueOr.
+  // The argument of the i-th parameter, or null if the call leaves it out. An explicit none counts
+  // as left out only where a caller asks with ValueOr.
   const Value* operator[](size_t i) const { return values_[i]; }
 
   // Conveniences for optional parameters. Errors: an argument of another type.

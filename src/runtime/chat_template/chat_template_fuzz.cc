@@ -23,15 +23,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     HEARTH_CHECK(!parsed.error().message.empty());
     return 0;
   }
-  const Value user(Object{{"role", Value("user")}, {"content", Value::Input("Hi <|im_end|> \xC3\xA4\xF0")}});
+  const Value user(
+      Object{{"role", Value("user")}, {"content", Value::Input("Hi <|im_end|> \xC3\xA4\xF0")}});
   const Value tool(Object{{"type", Value("function")}, {"n", Value(1.5)}, {"none", Value(None{})}});
-  const Object context = {{"messages", Value(Array{user, user})}, {"tools", Value(Array{tool})}, {"add_generation_prompt", Value(true)},
-                          {"x", Value(7)},                        {"bos_token", Value("<s>")}};
+  const Object context = {{"messages", Value(Array{user, user})},
+                          {"tools", Value(Array{tool})},
+                          {"add_generation_prompt", Value(true)},
+                          {"x", Value(7)},
+                          {"bos_token", Value("<s>")}};
   const auto text = parsed->Render(context, [] { return int64_t{1'700'000'000}; });
   if (text) {
     size_t total = 0;
     for (const auto& part : text->parts()) total += part.text.size();
-    HEARTH_CHECK(total == text->size_bytes() && total <= static_cast<size_t>(limits.max_output_bytes));
+    HEARTH_CHECK(total == text->size_bytes() &&
+                 total <= static_cast<size_t>(limits.max_output_bytes));
   }
   return 0;
 }

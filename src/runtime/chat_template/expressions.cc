@@ -22,14 +22,18 @@ Result<Value> Evaluator::Evaluate(const Expr& expr, const ScopePtr& scope) {
 
 Result<Value> Evaluator::EvaluateNode(const Expr& expr, const ScopePtr& scope) {
   switch (expr.kind) {
-    case Expr::Kind::kConstant: return expr.value;
-    case Expr::Kind::kName: return Lookup(expr.name, scope);
+    case Expr::Kind::kConstant:
+      return expr.value;
+    case Expr::Kind::kName:
+      return Lookup(expr.name, scope);
     case Expr::Kind::kTuple:
     case Expr::Kind::kList: {
       HEARTH_ASSIGN_OR_RETURN(Array items, EvaluateAll(expr.items, scope));
-      return rt_.NewList(std::move(items), expr.kind == Expr::Kind::kTuple ? List::Kind::kTuple : List::Kind::kList);
+      return rt_.NewList(std::move(items),
+                         expr.kind == Expr::Kind::kTuple ? List::Kind::kTuple : List::Kind::kList);
     }
-    case Expr::Kind::kDict: return EvaluateDict(expr, scope);
+    case Expr::Kind::kDict:
+      return EvaluateDict(expr, scope);
     case Expr::Kind::kAttribute: {
       HEARTH_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.items[0], scope));
       return GetAttribute(rt_, object, expr.name);
@@ -39,14 +43,16 @@ Result<Value> Evaluator::EvaluateNode(const Expr& expr, const ScopePtr& scope) {
       HEARTH_ASSIGN_OR_RETURN(const Value key, Evaluate(*expr.items[1], scope));
       return GetItem(rt_, object, key);
     }
-    case Expr::Kind::kSlice: return EvaluateSlice(expr, scope);
+    case Expr::Kind::kSlice:
+      return EvaluateSlice(expr, scope);
     case Expr::Kind::kCall: {
       HEARTH_ASSIGN_OR_RETURN(const Value callee, Evaluate(*expr.items[0], scope));
       HEARTH_ASSIGN_OR_RETURN(Arguments arguments, EvaluateArguments(expr.call, scope));
       rt_.line = expr.line;
       return Call(callee, std::move(arguments));
     }
-    case Expr::Kind::kFilter: return ApplyFilter(expr, nullptr, scope);
+    case Expr::Kind::kFilter:
+      return ApplyFilter(expr, nullptr, scope);
     case Expr::Kind::kTest: {
       HEARTH_ASSIGN_OR_RETURN(const Value input, Evaluate(*expr.items[0], scope));
       HEARTH_ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expr.call, scope));
@@ -70,16 +76,20 @@ Result<Value> Evaluator::EvaluateNode(const Expr& expr, const ScopePtr& scope) {
       HEARTH_ASSIGN_OR_RETURN(const Value right, Evaluate(*expr.items[1], scope));
       return Binary(rt_, expr.binary, left, right);
     }
-    case Expr::Kind::kConcat: return EvaluateConcat(expr, scope);
-    case Expr::Kind::kCompare: return EvaluateCompare(expr, scope);
+    case Expr::Kind::kConcat:
+      return EvaluateConcat(expr, scope);
+    case Expr::Kind::kCompare:
+      return EvaluateCompare(expr, scope);
     case Expr::Kind::kAnd:
     case Expr::Kind::kOr: {
       HEARTH_ASSIGN_OR_RETURN(Value left, Evaluate(*expr.items[0], scope));
       if (Truthy(left) == (expr.kind == Expr::Kind::kOr)) return left;
       return Evaluate(*expr.items[1], scope);
     }
-    case Expr::Kind::kCondition: return EvaluateCondition(expr, scope);
-    case Expr::Kind::kNamespaceAttribute: break;  // never an operand
+    case Expr::Kind::kCondition:
+      return EvaluateCondition(expr, scope);
+    case Expr::Kind::kNamespaceAttribute:
+      break;  // never an operand
   }
   return rt_.Fail("not an expression");
 }
@@ -170,7 +180,8 @@ Result<Arguments> Evaluator::EvaluateArguments(const CallSyntax& call, const Sco
   }
   if (call.double_star != nullptr) {
     HEARTH_ASSIGN_OR_RETURN(const Value more, Evaluate(*call.double_star, scope));
-    if (more.dict() == nullptr) return rt_.Fail("argument after ** must be a mapping, not " + std::string(TypeName(more)));
+    if (more.dict() == nullptr)
+      return rt_.Fail("argument after ** must be a mapping, not " + std::string(TypeName(more)));
     HEARTH_RETURN_IF_ERROR(rt_.Work(more.dict()->entries.size() * 2 * sizeof(Value)));
     for (const auto& [key, value] : more.dict()->entries) {
       if (key.string() == nullptr) return rt_.Fail("keywords must be strings");
@@ -200,17 +211,20 @@ Result<Value> Evaluator::Call(const Value& callee, Arguments arguments) {
   HEARTH_RETURN_IF_ERROR(ChargeInputs(rt_, Value(None{}), arguments));
   if (const Method* method = AsMethod(callee)) {
     if (method->fn == nullptr) {
-      return rt_.Unsupported("the method " + std::string(TypeName(method->self)) + "." + std::string(method->name) + "()");
+      return rt_.Unsupported("the method " + std::string(TypeName(method->self)) + "." +
+                             std::string(method->name) + "()");
     }
     HEARTH_RETURN_IF_ERROR(ChargeInputs(rt_, method->self, {}));
     return method->fn(rt_, method->self, arguments);
   }
   if (const Function* function = AsFunction(callee)) {
-    if (function->fn == nullptr) return rt_.Unsupported("the function " + std::string(function->name) + "()");
+    if (function->fn == nullptr)
+      return rt_.Unsupported("the function " + std::string(function->name) + "()");
     return function->fn(rt_, arguments);
   }
   if (Loop* loop = AsLoop(callee)) return CallLoop(*loop, arguments);
-  if (Joiner* joiner = AsJoiner(callee)) return std::exchange(joiner->used, true) ? joiner->separator : Value("");
+  if (Joiner* joiner = AsJoiner(callee))
+    return std::exchange(joiner->used, true) ? joiner->separator : Value("");
   return rt_.Fail("'" + std::string(TypeName(callee)) + "' object is not callable");
 }
 
@@ -235,7 +249,9 @@ Result<Value> Evaluator::CallMacro(const Macro& macro, Arguments arguments) {
     const auto found = std::find(signature.parameters.begin(), signature.parameters.end(), name);
     if (found != signature.parameters.end()) {
       const auto i = static_cast<size_t>(found - signature.parameters.begin());
-      if (passed[i]) return rt_.Fail("macro '" + macro.name + "' got multiple values for argument '" + name + "'");
+      if (passed[i])
+        return rt_.Fail("macro '" + macro.name + "' got multiple values for argument '" + name +
+                        "'");
       scope->Set(name, std::move(value));
       passed[i] = true;
     } else if (name == "caller") {
@@ -252,19 +268,23 @@ Result<Value> Evaluator::CallMacro(const Macro& macro, Arguments arguments) {
       scope->Set("caller", std::move(none));
     }
   } else if (caller) {
-    return rt_.Fail("macro '" + macro.name + "' was invoked with two values for the special caller argument. This is most likely a bug.");
+    return rt_.Fail("macro '" + macro.name +
+                    "' was invoked with two values for the special caller argument. This is most "
+                    "likely a bug.");
   }
   if (Mentions(body, "kwargs")) {
     HEARTH_ASSIGN_OR_RETURN(Value dict, rt_.NewDict(std::move(keywords)));
     scope->Set("kwargs", std::move(dict));
   } else if (!keywords.empty()) {
-    return rt_.Fail("macro '" + macro.name + "' takes no keyword argument '" + keywords[0].first.text().str() + "'");
+    return rt_.Fail("macro '" + macro.name + "' takes no keyword argument '" +
+                    keywords[0].first.text().str() + "'");
   }
   if (Mentions(body, "varargs")) {
     HEARTH_ASSIGN_OR_RETURN(Value tuple, rt_.NewList(std::move(further), List::Kind::kTuple));
     scope->Set("varargs", std::move(tuple));
   } else if (!further.empty()) {
-    return rt_.Fail("macro '" + macro.name + "' takes not more than " + std::to_string(num_parameters) + " argument(s)");
+    return rt_.Fail("macro '" + macro.name + "' takes not more than " +
+                    std::to_string(num_parameters) + " argument(s)");
   }
   for (size_t i = 0; i < num_parameters; ++i) {
     if (passed[i]) continue;
@@ -273,7 +293,8 @@ Result<Value> Evaluator::CallMacro(const Macro& macro, Arguments arguments) {
     if (i >= num_required) {
       HEARTH_ASSIGN_OR_RETURN(value, Evaluate(*signature.defaults[i - num_required], scope));
     } else {
-      HEARTH_ASSIGN_OR_RETURN(value, MakeUndefined(rt_, "parameter '" + signature.parameters[i] + "' was not provided"));
+      HEARTH_ASSIGN_OR_RETURN(value, MakeUndefined(rt_, "parameter '" + signature.parameters[i] +
+                                                            "' was not provided"));
     }
     scope->Set(signature.parameters[i], std::move(value));
   }
@@ -290,7 +311,8 @@ Result<Value> Evaluator::CallLoop(Loop& loop, const Arguments& arguments) {
   const Recursion recursion = found->second;
   TextBuilder captured(rt_);
   TextBuilder* outer = std::exchange(out_, &captured);
-  const auto flow = RunLoop(*recursion.stmt, arguments.positional[0], recursion.scope, recursion.depth0 + 1);
+  const auto flow =
+      RunLoop(*recursion.stmt, arguments.positional[0], recursion.scope, recursion.depth0 + 1);
   out_ = outer;
   HEARTH_RETURN_IF_ERROR(flow);
   return captured.FinishValue();

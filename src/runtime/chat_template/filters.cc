@@ -11,7 +11,8 @@ namespace hearth::jinja {
 namespace {
 
 Result<Value> Default(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "default", arguments, {"default_value", "boolean"}));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "default", arguments, {"default_value", "boolean"}));
   if (input.is_undefined() || (bound.TruthOr(1, false) && !Truthy(input))) {
     return bound[0] == nullptr ? Value("") : *bound[0];
   }
@@ -59,8 +60,8 @@ Result<Value> Attr(Runtime& rt, const Value& input, const Arguments& arguments) 
 }
 
 constexpr Filter kGeneralFilters[] = {
-    {"attr", Attr},   {"d", Default}, {"default", Default}, {"pprint"},
-    {"random"},       {"tojson", ToJsonFilter},
+    {"attr", Attr}, {"d", Default}, {"default", Default},
+    {"pprint"},     {"random"},     {"tojson", ToJsonFilter},
 };
 
 size_t InputBytes(const Value& value) {
@@ -90,7 +91,8 @@ const Filter* FindFilter(std::string_view name) {
   return nullptr;
 }
 
-Result<Value> CallFilter(Runtime& rt, const Value& name, const Value& input, const Arguments& arguments) {
+Result<Value> CallFilter(Runtime& rt, const Value& name, const Value& input,
+                         const Arguments& arguments) {
   HEARTH_ASSIGN_OR_RETURN(const Text shown, Repr(rt, name));
   const Filter* filter = name.string() == nullptr ? nullptr : FindFilter(name.text().view());
   if (filter == nullptr) return rt.Fail("No filter named " + shown.str() + ".");
@@ -99,7 +101,8 @@ Result<Value> CallFilter(Runtime& rt, const Value& name, const Value& input, con
   return filter->fn(rt, input, arguments);
 }
 
-Result<bool> CallTest(Runtime& rt, const Value& name, const Value& input, const Arguments& arguments) {
+Result<bool> CallTest(Runtime& rt, const Value& name, const Value& input,
+                      const Arguments& arguments) {
   HEARTH_ASSIGN_OR_RETURN(const Text shown, Repr(rt, name));
   const Test* test = name.string() == nullptr ? nullptr : FindTest(name.text().view());
   if (test == nullptr) return rt.Fail("No test named " + shown.str() + ".");

@@ -24,8 +24,10 @@ struct Test {
 const Test* FindTest(std::string_view name);
 
 // Calls what is named at run time, as map('upper') does.
-Result<Value> CallFilter(Runtime& rt, const Value& name, const Value& input, const Arguments& arguments);
-Result<bool> CallTest(Runtime& rt, const Value& name, const Value& input, const Arguments& arguments);
+Result<Value> CallFilter(Runtime& rt, const Value& name, const Value& input,
+                         const Arguments& arguments);
+Result<bool> CallTest(Runtime& rt, const Value& name, const Value& input,
+                      const Arguments& arguments);
 
 // Accounts for looking at all the bytes and items that a filter, test or method is given.
 Status ChargeInputs(Runtime& rt, const Value& input, const Arguments& arguments);

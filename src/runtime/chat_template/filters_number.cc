@@ -64,12 +64,14 @@ Result<Value> Abs(Runtime& rt, const Value& input, const Arguments& arguments) {
 
 // The methods ceil and floor: func(value * 10**precision) / 10**precision
 Result<Value> RoundBy(Runtime& rt, const Value& input, int64_t precision, double (*func)(double)) {
-  HEARTH_ASSIGN_OR_RETURN(const Value unit, Binary(rt, BinaryOp::kPower, Value(10), Value(precision)));
+  HEARTH_ASSIGN_OR_RETURN(const Value unit,
+                          Binary(rt, BinaryOp::kPower, Value(10), Value(precision)));
   HEARTH_ASSIGN_OR_RETURN(const Value scaled, Binary(rt, BinaryOp::kMultiply, input, unit));
   const auto number = AsNumber(scaled);
   Value whole = scaled;
   if (number->is_float) {
-    if (!std::isfinite(number->real)) return rt.Fail("cannot convert float infinity or NaN to integer");
+    if (!std::isfinite(number->real))
+      return rt.Fail("cannot convert float infinity or NaN to integer");
     HEARTH_ASSIGN_OR_RETURN(whole, Truncated(rt, func(number->real)));
   }
   return Binary(rt, BinaryOp::kDivide, whole, unit);
@@ -104,7 +106,8 @@ Result<Value> LengthFilter(Runtime& rt, const Value& input, const Arguments& arg
 }
 
 constexpr Filter kNumberFilters[] = {
-    {"abs", Abs}, {"count", LengthFilter}, {"float", Float}, {"int", Int}, {"length", LengthFilter}, {"round", Round},
+    {"abs", Abs}, {"count", LengthFilter},  {"float", Float},
+    {"int", Int}, {"length", LengthFilter}, {"round", Round},
 };
 
 }  // namespace

@@ -15,7 +15,8 @@ namespace {
 // The arguments after the first `count`.
 Arguments Rest(const Arguments& arguments, size_t count) {
   Arguments rest;
-  rest.positional.assign(arguments.positional.begin() + static_cast<long>(std::min(count, arguments.positional.size())),
+  rest.positional.assign(arguments.positional.begin() +
+                             static_cast<long>(std::min(count, arguments.positional.size())),
                          arguments.positional.end());
   rest.named = arguments.named;
   return rest;
@@ -25,8 +26,11 @@ Arguments Rest(const Arguments& arguments, size_t count) {
 template <typename Next>
 Result<Value> GenerateFrom(Runtime& rt, const Value& input, Next next) {
   HEARTH_ASSIGN_OR_RETURN(Iterator iterator, Iterator::Over(rt, input));
-  HEARTH_ASSIGN_OR_RETURN(Generator * generator,
-                          rt.New<Generator>("generator", [iterator = std::move(iterator), next](Value* item) mutable { return next(iterator, item); }));
+  HEARTH_ASSIGN_OR_RETURN(
+      Generator * generator,
+      rt.New<Generator>("generator", [iterator = std::move(iterator), next](Value* item) mutable {
+        return next(iterator, item);
+      }));
   return Value(generator);
 }
 
@@ -45,29 +49,34 @@ Result<Value> Map(Runtime& rt, const Value& input, const Arguments& arguments) {
     }
     if (attribute == nullptr) return rt.Fail("map requires a filter argument");
     HEARTH_ASSIGN_OR_RETURN(const AttributeGetter getter, AttributeGetter::Make(rt, attribute));
-    return GenerateFrom(rt, input, [&rt, getter, fallback](Iterator& items, Value* item) -> Result<bool> {
-      HEARTH_RETURN_IF_ERROR(rt.Step());
-      HEARTH_ASSIGN_OR_RETURN(const bool more, items.Next(rt, item));
-      if (!more) return false;
-      HEARTH_ASSIGN_OR_RETURN(*item, getter.Get(rt, *item));
-      if (fallback && item->is_undefined()) *item = *fallback;
-      return true;
-    });
+    return GenerateFrom(rt, input,
+                        [&rt, getter, fallback](Iterator& items, Value* item) -> Result<bool> {
+                          HEARTH_RETURN_IF_ERROR(rt.Step());
+                          HEARTH_ASSIGN_OR_RETURN(const bool more, items.Next(rt, item));
+                          if (!more) return false;
+                          HEARTH_ASSIGN_OR_RETURN(*item, getter.Get(rt, *item));
+                          if (fallback && item->is_undefined()) *item = *fallback;
+                          return true;
+                        });
   }
   const Value name = arguments.positional[0];
-  return GenerateFrom(rt, input, [&rt, name, rest = Rest(arguments, 1)](Iterator& items, Value* item) -> Result<bool> {
-    const Nested nested(rt);
-    HEARTH_RETURN_IF_ERROR(nested.Check());
-    HEARTH_RETURN_IF_ERROR(rt.Step());
-    HEARTH_ASSIGN_OR_RETURN(const bool more, items.Next(rt, item));
-    if (!more) return false;
-    HEARTH_ASSIGN_OR_RETURN(*item, CallFilter(rt, name, *item, rest));
-    return true;
-  });
+  return GenerateFrom(
+      rt, input,
+      [&rt, name, rest = Rest(arguments, 1)](Iterator& items, Value* item) -> Result<bool> {
+        const Nested nested(rt);
+        HEARTH_RETURN_IF_ERROR(nested.Check());
+        HEARTH_RETURN_IF_ERROR(rt.Step());
+        HEARTH_ASSIGN_OR_RETURN(const bool more, items.Next(rt, item));
+        if (!more) return false;
+        HEARTH_ASSIGN_OR_RETURN(*item, CallFilter(rt, name, *item, rest));
+        return true;
+      });
 }
 
-// select and its kin. `by_attribute`: the first argument names the attribute that is tested; `wanted`: which outcome stays.
-Result<Value> SelectOrReject(Runtime& rt, const Value& input, const Arguments& arguments, bool by_attribute, bool wanted) {
+// select and its kin. `by_attribute`: the first argument names the attribute that is tested;
+// `wanted`: which outcome stays.
+Result<Value> SelectOrReject(Runtime& rt, const Value& input, const Arguments& arguments,
+                             bool by_attribute, bool wanted) {
   AttributeGetter getter;
   size_t used = 0;
   if (by_attribute) {
@@ -78,7 +87,8 @@ Result<Value> SelectOrReject(Runtime& rt, const Value& input, const Arguments& a
   std::optional<Value> test;
   if (arguments.positional.size() > used) test = arguments.positional[used++];
   return GenerateFrom(rt, input,
-                      [&rt, getter, test, wanted, rest = Rest(arguments, used)](Iterator& items, Value* item) -> Result<bool> {
+                      [&rt, getter, test, wanted, rest = Rest(arguments, used)](
+                          Iterator& items, Value* item) -> Result<bool> {
                         const Nested nested(rt);
                         HEARTH_RETURN_IF_ERROR(nested.Check());
                         for (;;) {

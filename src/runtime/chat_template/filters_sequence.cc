@@ -18,12 +18,13 @@ namespace {
 Result<Value> Generate(Runtime& rt, Array items, const char* name = "generator") {
   HEARTH_RETURN_IF_ERROR(rt.Allocate(items.size() * sizeof(Value)));
   const auto shared = std::make_shared<const Array>(std::move(items));
-  HEARTH_ASSIGN_OR_RETURN(Generator * generator,
-                          rt.New<Generator>(name, [shared, next = size_t{0}](Value* item) mutable -> Result<bool> {
-                            if (next >= shared->size()) return false;
-                            *item = (*shared)[next++];
-                            return true;
-                          }));
+  HEARTH_ASSIGN_OR_RETURN(
+      Generator * generator,
+      rt.New<Generator>(name, [shared, next = size_t{0}](Value* item) mutable -> Result<bool> {
+        if (next >= shared->size()) return false;
+        *item = (*shared)[next++];
+        return true;
+      }));
   return Value(generator);
 }
 
@@ -45,7 +46,8 @@ Result<Value> First(Runtime& rt, const Value& input, const Arguments& arguments)
 Result<Value> Last(Runtime& rt, const Value& input, const Arguments& arguments) {
   HEARTH_RETURN_IF_ERROR(Bind(rt, "last", arguments, {}));
   HEARTH_ASSIGN_OR_RETURN(Iterator iterator, Iterator::Over(rt, input));
-  if (!iterator.length()) return rt.Fail("'" + std::string(TypeName(input)) + "' object is not reversible");
+  if (!iterator.length())
+    return rt.Fail("'" + std::string(TypeName(input)) + "' object is not reversible");
   Value item;
   HEARTH_ASSIGN_OR_RETURN(const bool any, iterator.NextBackwards(rt, &item));
   if (any) return item;
@@ -54,7 +56,8 @@ Result<Value> Last(Runtime& rt, const Value& input, const Arguments& arguments) 
 
 Result<Value> Join(Runtime& rt, const Value& input, const Arguments& arguments) {
   HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "join", arguments, {"d", "attribute"}));
-  HEARTH_ASSIGN_OR_RETURN(const Text separator, bound[0] == nullptr ? Result<Text>(Text()) : Str(rt, *bound[0]));
+  HEARTH_ASSIGN_OR_RETURN(const Text separator,
+                          bound[0] == nullptr ? Result<Text>(Text()) : Str(rt, *bound[0]));
   HEARTH_ASSIGN_OR_RETURN(const AttributeGetter getter, AttributeGetter::Make(rt, bound[1]));
   HEARTH_ASSIGN_OR_RETURN(Iterator iterator, Iterator::Over(rt, input));
   TextBuilder joined(rt);
@@ -96,7 +99,8 @@ Result<Value> ReverseFilter(Runtime& rt, const Value& input, const Arguments& ar
   return Generate(rt, std::move(items), "list_reverseiterator");
 }
 
-Result<Array> KeysOf(Runtime& rt, const Array& items, const AttributeGetter& getter, bool case_sensitive) {
+Result<Array> KeysOf(Runtime& rt, const Array& items, const AttributeGetter& getter,
+                     bool case_sensitive) {
   Array keys;
   keys.reserve(items.size());
   for (const Value& item : items) {
@@ -107,8 +111,10 @@ Result<Array> KeysOf(Runtime& rt, const Array& items, const AttributeGetter& get
 }
 
 // The keys of 'a,b': one tuple per item.
-Result<Array> SortKeys(Runtime& rt, const Array& items, const Value* attribute, bool case_sensitive) {
-  if (attribute == nullptr || attribute->string() == nullptr || attribute->text().view().find(',') == std::string_view::npos) {
+Result<Array> SortKeys(Runtime& rt, const Array& items, const Value* attribute,
+                       bool case_sensitive) {
+  if (attribute == nullptr || attribute->string() == nullptr ||
+      attribute->text().view().find(',') == std::string_view::npos) {
     HEARTH_ASSIGN_OR_RETURN(const AttributeGetter getter, AttributeGetter::Make(rt, attribute));
     return KeysOf(rt, items, getter, case_sensitive);
   }
@@ -133,7 +139,8 @@ Result<Array> SortKeys(Runtime& rt, const Array& items, const Value* attribute, 
 }
 
 Result<Value> Sort(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "sort", arguments, {"reverse", "case_sensitive", "attribute"}));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "sort", arguments, {"reverse", "case_sensitive", "attribute"}));
   HEARTH_ASSIGN_OR_RETURN(const Array items, Collect(rt, input));
   HEARTH_ASSIGN_OR_RETURN(const Array keys, SortKeys(rt, items, bound[2], bound.TruthOr(1, false)));
   HEARTH_ASSIGN_OR_RETURN(Array sorted, Sorted(rt, items, keys, bound.TruthOr(0, false)));
@@ -141,8 +148,10 @@ Result<Value> Sort(Runtime& rt, const Value& input, const Arguments& arguments) 
 }
 
 Result<Value> DictSort(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "dictsort", arguments, {"case_sensitive", "by", "reverse"}));
-  if (input.dict() == nullptr) return rt.Fail("'" + std::string(TypeName(input)) + "' object has no attribute 'items'");
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "dictsort", arguments, {"case_sensitive", "by", "reverse"}));
+  if (input.dict() == nullptr)
+    return rt.Fail("'" + std::string(TypeName(input)) + "' object has no attribute 'items'");
   HEARTH_ASSIGN_OR_RETURN(const Text* by, bound.TextOrNull(rt, 1));
   if (by != nullptr && by->view() != "key" && by->view() != "value") {
     return rt.Fail("You can only sort by either \"key\" or \"value\"");
@@ -158,7 +167,8 @@ Result<Value> DictSort(Runtime& rt, const Value& input, const Arguments& argumen
 
 template <CompareOp op>
 Result<Value> Extreme(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "min/max", arguments, {"case_sensitive", "attribute"}));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "min/max", arguments, {"case_sensitive", "attribute"}));
   HEARTH_ASSIGN_OR_RETURN(const AttributeGetter getter, AttributeGetter::Make(rt, bound[1]));
   HEARTH_ASSIGN_OR_RETURN(const Array items, Collect(rt, input));
   if (items.empty()) return MakeUndefined(rt, "No aggregated item, sequence was empty.");
@@ -176,7 +186,8 @@ Result<Value> Sum(Runtime& rt, const Value& input, const Arguments& arguments) {
   HEARTH_ASSIGN_OR_RETURN(const AttributeGetter getter, AttributeGetter::Make(rt, bound[0]));
   HEARTH_ASSIGN_OR_RETURN(Iterator iterator, Iterator::Over(rt, input));
   Value total = bound[1] == nullptr ? Value(0) : *bound[1];
-  if (total.string() != nullptr) return rt.Fail("sum() can't sum strings [use ''.join(seq) instead]");
+  if (total.string() != nullptr)
+    return rt.Fail("sum() can't sum strings [use ''.join(seq) instead]");
   for (;;) {
     Value item;
     HEARTH_ASSIGN_OR_RETURN(const bool more, iterator.Next(rt, &item));
@@ -188,13 +199,15 @@ Result<Value> Sum(Runtime& rt, const Value& input, const Arguments& arguments) {
 }
 
 Result<Value> Unique(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "unique", arguments, {"case_sensitive", "attribute"}));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "unique", arguments, {"case_sensitive", "attribute"}));
   HEARTH_ASSIGN_OR_RETURN(const AttributeGetter getter, AttributeGetter::Make(rt, bound[1]));
   HEARTH_ASSIGN_OR_RETURN(const Array items, Collect(rt, input));
   HEARTH_ASSIGN_OR_RETURN(const Array keys, KeysOf(rt, items, getter, bound.TruthOr(0, false)));
   Array seen, unique;
   for (size_t i = 0; i < items.size(); ++i) {
-    if (!IsHashable(keys[i])) return rt.Fail("unhashable type: '" + std::string(TypeName(keys[i])) + "'");
+    if (!IsHashable(keys[i]))
+      return rt.Fail("unhashable type: '" + std::string(TypeName(keys[i])) + "'");
     bool known = false;
     for (size_t j = 0; j < seen.size() && !known; ++j) {
       HEARTH_RETURN_IF_ERROR(rt.Step());
@@ -208,7 +221,8 @@ Result<Value> Unique(Runtime& rt, const Value& input, const Arguments& arguments
 }
 
 Result<Value> GroupBy(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "groupby", arguments, {"attribute", "default", "case_sensitive"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "groupby", arguments,
+                                                  {"attribute", "default", "case_sensitive"}, 1));
   const bool case_sensitive = bound.TruthOr(2, false);
   HEARTH_ASSIGN_OR_RETURN(const AttributeGetter getter, AttributeGetter::Make(rt, bound[0]));
   HEARTH_ASSIGN_OR_RETURN(const Array items, Collect(rt, input));
@@ -236,7 +250,8 @@ Result<Value> GroupBy(Runtime& rt, const Value& input, const Arguments& argument
       members.push_back(entry[2]);
     }
     HEARTH_ASSIGN_OR_RETURN(Value list, rt.NewList(std::move(members)));
-    HEARTH_ASSIGN_OR_RETURN(Value group, rt.NewList({first[1], std::move(list)}, List::Kind::kGroup));
+    HEARTH_ASSIGN_OR_RETURN(Value group,
+                            rt.NewList({first[1], std::move(list)}, List::Kind::kGroup));
     groups.push_back(std::move(group));
     begin = end;
   }
@@ -244,7 +259,8 @@ Result<Value> GroupBy(Runtime& rt, const Value& input, const Arguments& argument
 }
 
 Result<Value> Batch(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "batch", arguments, {"linecount", "fill_with"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "batch", arguments, {"linecount", "fill_with"}, 1));
   HEARTH_ASSIGN_OR_RETURN(const int64_t size, bound.IntegerOr(rt, 0, 0));
   HEARTH_ASSIGN_OR_RETURN(const Array items, Collect(rt, input));
   Array batches, batch;
@@ -269,7 +285,8 @@ Result<Value> Batch(Runtime& rt, const Value& input, const Arguments& arguments)
 }
 
 Result<Value> SliceFilter(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "slice", arguments, {"slices", "fill_with"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "slice", arguments, {"slices", "fill_with"}, 1));
   HEARTH_ASSIGN_OR_RETURN(const int64_t num_slices, bound.IntegerOr(rt, 0, 0));
   if (num_slices == 0) return rt.Fail("integer division or modulo by zero");
   HEARTH_ASSIGN_OR_RETURN(const Array items, Collect(rt, input));
@@ -283,7 +300,8 @@ Result<Value> SliceFilter(Runtime& rt, const Value& input, const Arguments& argu
     if (slice < with_extra) ++offset;
     const int64_t end = offset + (slice + 1) * per_slice;
     Array part(items.begin() + start, items.begin() + end);
-    if (bound[1] != nullptr && !bound[1]->is_none() && slice >= with_extra) part.push_back(*bound[1]);
+    if (bound[1] != nullptr && !bound[1]->is_none() && slice >= with_extra)
+      part.push_back(*bound[1]);
     HEARTH_ASSIGN_OR_RETURN(Value list, rt.NewList(std::move(part)));
     slices.push_back(std::move(list));
   }
@@ -291,10 +309,23 @@ Result<Value> SliceFilter(Runtime& rt, const Value& input, const Arguments& argu
 }
 
 constexpr Filter kSequenceFilters[] = {
-    {"batch", Batch},   {"count", LengthFilter}, {"dictsort", DictSort}, {"first", First},
-    {"groupby", GroupBy}, {"items", Items},      {"join", Join},         {"last", Last},
-    {"length", LengthFilter}, {"list", ListFilter}, {"max", Extreme<CompareOp::kGreater>}, {"min", Extreme<CompareOp::kLess>},
-    {"reverse", ReverseFilter}, {"slice", SliceFilter}, {"sort", Sort}, {"sum", Sum}, {"unique", Unique},
+    {"batch", Batch},
+    {"count", LengthFilter},
+    {"dictsort", DictSort},
+    {"first", First},
+    {"groupby", GroupBy},
+    {"items", Items},
+    {"join", Join},
+    {"last", Last},
+    {"length", LengthFilter},
+    {"list", ListFilter},
+    {"max", Extreme<CompareOp::kGreater>},
+    {"min", Extreme<CompareOp::kLess>},
+    {"reverse", ReverseFilter},
+    {"slice", SliceFilter},
+    {"sort", Sort},
+    {"sum", Sum},
+    {"unique", Unique},
 };
 
 }  // namespace

@@ -45,7 +45,8 @@ Result<Value> Title(Runtime& rt, const Value& input, const Arguments& arguments)
   HEARTH_ASSIGN_OR_RETURN(const Text text, Str(rt, input));
   TextBuilder builder(rt);
   for (size_t begin = 0; begin < text.size_bytes() && builder.ok();) {
-    // A piece is a run of separators or of other characters: its first character upper, the rest lower.
+    // A piece is a run of separators or of other characters: its first character upper, the rest
+    // lower.
     const CodePoint first = DecodeAt(text.view(), begin);
     const bool separators = SeparatesWords(first.value);
     size_t end = begin + first.size_bytes;
@@ -55,7 +56,8 @@ Result<Value> Title(Runtime& rt, const Value& input, const Arguments& arguments)
       end += c.size_bytes;
     }
     const size_t second = begin + first.size_bytes;
-    HEARTH_ASSIGN_OR_RETURN(const Text head, ChangeCase(rt, text.Slice(begin, second), Case::kUpper));
+    HEARTH_ASSIGN_OR_RETURN(const Text head,
+                            ChangeCase(rt, text.Slice(begin, second), Case::kUpper));
     HEARTH_ASSIGN_OR_RETURN(const Text tail, ChangeCase(rt, text.Slice(second, end), Case::kLower));
     builder.Append(head);
     builder.Append(tail);
@@ -72,7 +74,8 @@ Result<Value> Trim(Runtime& rt, const Value& input, const Arguments& arguments) 
 }
 
 Result<Value> ReplaceFilter(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "replace", arguments, {"old", "new", "count"}, 2));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "replace", arguments, {"old", "new", "count"}, 2));
   HEARTH_ASSIGN_OR_RETURN(const Text text, Str(rt, input));
   HEARTH_ASSIGN_OR_RETURN(const Text old, Str(rt, *bound[0]));
   HEARTH_ASSIGN_OR_RETURN(const Text replacement, Str(rt, *bound[1]));
@@ -119,7 +122,8 @@ Result<Value> Format(Runtime& rt, const Value& input, const Arguments& arguments
   }
   HEARTH_ASSIGN_OR_RETURN(const Value format, SoftStr(rt, input));
   if (arguments.named.empty()) {
-    HEARTH_ASSIGN_OR_RETURN(const Value values, rt.NewList(arguments.positional, List::Kind::kTuple));
+    HEARTH_ASSIGN_OR_RETURN(const Value values,
+                            rt.NewList(arguments.positional, List::Kind::kTuple));
     return FormatPercent(rt, format, values);
   }
   std::vector<std::pair<Value, Value>> entries;
@@ -129,7 +133,8 @@ Result<Value> Format(Runtime& rt, const Value& input, const Arguments& arguments
 }
 
 Result<Value> Indent(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "indent", arguments, {"width", "first", "blank"}));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "indent", arguments, {"width", "first", "blank"}));
   if (input.is_undefined()) return UndefinedError(rt, input);
   if (input.string() == nullptr) {
     return rt.Fail("indent() wants a string, not " + std::string(TypeName(input)));
@@ -170,8 +175,8 @@ Result<Value> Center(Runtime& rt, const Value& input, const Arguments& arguments
 }
 
 Result<Value> Truncate(Runtime& rt, const Value& input, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
-                          Bind(rt, "truncate", arguments, {"length", "killwords", "end", "leeway"}));
+  HEARTH_ASSIGN_OR_RETURN(
+      const Bound bound, Bind(rt, "truncate", arguments, {"length", "killwords", "end", "leeway"}));
   HEARTH_ASSIGN_OR_RETURN(const int64_t length, bound.IntegerOr(rt, 0, 255));
   HEARTH_ASSIGN_OR_RETURN(const Text* given_end, bound.TextOrNull(rt, 2));
   const Text end = given_end == nullptr ? Text("...") : *given_end;
@@ -181,7 +186,8 @@ Result<Value> Truncate(Runtime& rt, const Value& input, const Arguments& argumen
   }
   const auto end_length = static_cast<int64_t>(CountCodePoints(end.view()));
   if (length < end_length) {
-    return rt.Fail("expected length >= " + std::to_string(end_length) + ", got " + std::to_string(length));
+    return rt.Fail("expected length >= " + std::to_string(end_length) + ", got " +
+                   std::to_string(length));
   }
   if (leeway < 0) return rt.Fail("expected leeway >= 0, got " + std::to_string(leeway));
   HEARTH_ASSIGN_OR_RETURN(const int64_t actual, Length(rt, input));

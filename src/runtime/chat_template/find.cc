@@ -19,7 +19,8 @@ std::optional<size_t> FindLastBytes(std::string_view haystack, std::string_view 
   const size_t m = needle.size();
   if (m > haystack.size()) return std::nullopt;
   if (m == 0) return haystack.size();
-  // Knuth-Morris-Pratt from the right: border[i] is the length of the longest proper border of the last i bytes of needle.
+  // Knuth-Morris-Pratt from the right: border[i] is the length of the longest proper border of the
+  // last i bytes of needle.
   const auto needle_at = [&](size_t i) { return needle[m - 1 - i]; };
   std::vector<size_t> border(m + 1, 0);
   for (size_t i = 1, length = 0; i < m; ++i) {

@@ -27,7 +27,8 @@ void AppendField(const Field& field, const NumberPieces& number, TextBuilder& bu
     AppendField(field, Text(number.sign + number.prefix + number.digits), builder);
     return;
   }
-  const auto length = static_cast<int64_t>(number.sign.size() + number.prefix.size() + number.digits.size());
+  const auto length =
+      static_cast<int64_t>(number.sign.size() + number.prefix.size() + number.digits.size());
   builder.Append(number.sign + number.prefix);
   builder.AppendRepeated(field.fill, field.width - length);
   builder.Append(number.digits);

@@ -88,7 +88,8 @@ tl::unexpected<Error> UnknownCode(const Runtime& rt, char type, const Value& val
                  std::string(TypeName(value)) + "'");
 }
 
-// A float without a type: repr(), or with a precision the shorter of fixed and exponent, always with a point.
+// A float without a type: repr(), or with a precision the shorter of fixed and exponent, always
+// with a point.
 NumberPieces GeneralPieces(double value, const Spec& spec, int precision) {
   NumberPieces pieces = FloatPieces(value, 'g', 1, false, spec.plus);
   if (!std::isfinite(value)) return pieces;
@@ -116,8 +117,10 @@ NumberPieces GeneralPieces(double value, const Spec& spec, int precision) {
 
 Status AppendNumber(Runtime& rt, const Number& number, const Value& value, Spec spec,
                     TextBuilder& builder) {
-  const bool integer_type = spec.type != 0 && std::string_view("bcdoxX").find(spec.type) != std::string_view::npos;
-  const bool float_type = spec.type != 0 && std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos;
+  const bool integer_type =
+      spec.type != 0 && std::string_view("bcdoxX").find(spec.type) != std::string_view::npos;
+  const bool float_type =
+      spec.type != 0 && std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos;
   if ((spec.type != 0 && !integer_type && !float_type) || (number.is_float && integer_type)) {
     return UnknownCode(rt, spec.type, value);
   }
@@ -133,12 +136,14 @@ Status AppendNumber(Runtime& rt, const Number& number, const Value& value, Spec 
     if (spec.precision) return rt.Fail("Precision not allowed in integer format specifier");
     pieces = IntegerPieces(number.integer, spec.type, spec.alternate, spec.plus);
   } else if (spec.type == '%') {
-    pieces = FloatPieces(number.real * 100, 'f', static_cast<int>(precision), spec.alternate, spec.plus);
+    pieces =
+        FloatPieces(number.real * 100, 'f', static_cast<int>(precision), spec.alternate, spec.plus);
     pieces.digits += "%";
   } else if (spec.type == 0) {
     pieces = GeneralPieces(number.real, spec, static_cast<int>(precision));
   } else {
-    pieces = FloatPieces(number.real, spec.type, static_cast<int>(precision), spec.alternate, spec.plus);
+    pieces =
+        FloatPieces(number.real, spec.type, static_cast<int>(precision), spec.alternate, spec.plus);
   }
   if (spec.grouping != 0) Group(pieces.digits, spec.grouping);
   AppendField(spec.field, pieces, builder);
@@ -146,15 +151,18 @@ Status AppendNumber(Runtime& rt, const Number& number, const Value& value, Spec 
 }
 
 // format(value, spec)
-Status AppendFormatted(Runtime& rt, const Value& value, const Text& spec_text, TextBuilder& builder) {
+Status AppendFormatted(Runtime& rt, const Value& value, const Text& spec_text,
+                       TextBuilder& builder) {
   if (spec_text.empty()) return AppendStr(rt, value, builder);
   HEARTH_ASSIGN_OR_RETURN(Spec spec, ParseSpec(rt, spec_text));
   if (const auto number = AsNumber(value)) return AppendNumber(rt, *number, value, spec, builder);
   if (value.string() == nullptr) {
-    return rt.Fail("unsupported format string passed to " + std::string(TypeName(value)) + ".__format__");
+    return rt.Fail("unsupported format string passed to " + std::string(TypeName(value)) +
+                   ".__format__");
   }
   if (spec.type != 0 && spec.type != 's') return UnknownCode(rt, spec.type, value);
-  if (spec.plus != 0 || spec.alternate || spec.grouping != 0 || (spec.aligned && spec.field.align == '=' && spec.field.fill.view() != "0")) {
+  if (spec.plus != 0 || spec.alternate || spec.grouping != 0 ||
+      (spec.aligned && spec.field.align == '=' && spec.field.fill.view() != "0")) {
     return rt.Fail("not allowed in string format specifier");
   }
   if (!spec.aligned || spec.field.align == '=') spec.field.align = '<';
@@ -185,7 +193,8 @@ class Formatter {
 
 Result<Value> Formatter::First(std::string_view name) {
   size_t index = 0;
-  const bool digits = !name.empty() && name.find_first_not_of("0123456789") == std::string_view::npos;
+  const bool digits =
+      !name.empty() && name.find_first_not_of("0123456789") == std::string_view::npos;
   if (name.empty()) {
     automatic_ = true;
     index = next_automatic_++;
@@ -200,10 +209,12 @@ Result<Value> Formatter::First(std::string_view name) {
     return rt_.Fail("KeyError: '" + std::string(name) + "'");
   }
   if (automatic_ && manual_) {
-    return rt_.Fail("cannot switch between manual field specification and automatic field numbering");
+    return rt_.Fail(
+        "cannot switch between manual field specification and automatic field numbering");
   }
   if (index >= arguments_.positional.size()) {
-    return rt_.Fail("Replacement index " + std::string(name.empty() ? std::to_string(index) : name) +
+    return rt_.Fail("Replacement index " +
+                    std::string(name.empty() ? std::to_string(index) : name) +
                     " out of range for positional args tuple");
   }
   return arguments_.positional[index];
@@ -218,11 +229,13 @@ Result<Value> Formatter::Lookup(const Text& field) {
     if (bytes[pos] == '.') {
       const size_t end = std::min(bytes.find_first_of(".[", pos + 1), bytes.size());
       if (end == pos + 1) return rt_.Fail("Empty attribute in format string");
-      HEARTH_ASSIGN_OR_RETURN(value, GetAttribute(rt_, value, bytes.substr(pos + 1, end - pos - 1)));
+      HEARTH_ASSIGN_OR_RETURN(value,
+                              GetAttribute(rt_, value, bytes.substr(pos + 1, end - pos - 1)));
       pos = end;
       continue;
     }
-    if (bytes[pos] != '[') return rt_.Fail("Only '.' or '[' may follow ']' in format field specifier");
+    if (bytes[pos] != '[')
+      return rt_.Fail("Only '.' or '[' may follow ']' in format field specifier");
     const size_t end = bytes.find(']', pos);
     if (end == std::string_view::npos) return rt_.Fail("Missing ']' in format string");
     const std::string_view key = bytes.substr(pos + 1, end - pos - 1);
@@ -258,7 +271,8 @@ Status Formatter::AppendReplacement(const Text& field, int depth, TextBuilder& b
     } else {
       return rt_.Fail("Unknown conversion specifier in format string");
     }
-    if (pos < bytes.size() && bytes[pos] != ':') return rt_.Fail("expected ':' after conversion specifier");
+    if (pos < bytes.size() && bytes[pos] != ':')
+      return rt_.Fail("expected ':' after conversion specifier");
   }
   Text spec;
   if (pos < bytes.size()) {

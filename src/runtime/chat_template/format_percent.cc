@@ -121,7 +121,8 @@ Status Formatter::ReadDirective(Directive& directive) {
     HEARTH_ASSIGN_OR_RETURN(const int64_t precision, ReadNumber());
     directive.precision = std::max<int64_t>(0, precision);
   }
-  if (pos_ < bytes_.size() && (bytes_[pos_] == 'h' || bytes_[pos_] == 'l' || bytes_[pos_] == 'L')) ++pos_;
+  if (pos_ < bytes_.size() && (bytes_[pos_] == 'h' || bytes_[pos_] == 'l' || bytes_[pos_] == 'L'))
+    ++pos_;
   if (pos_ >= bytes_.size()) return Incomplete();
   directive.conversion = bytes_[pos_++];
   return {};
@@ -145,9 +146,9 @@ Status Formatter::ConvertInteger(const Directive& directive, const Value& value)
   if (value.is_undefined()) return UndefinedError(rt_, value);
   const auto number = AsNumber(value);
   if (!number || (number->is_float && !decimal)) {
-    return rt_.Fail("%" + std::string(1, conversion) + " format: " +
-                    (decimal ? "a real number" : "an integer") + " is required, not " +
-                    std::string(TypeName(value)));
+    return rt_.Fail("%" + std::string(1, conversion) +
+                    " format: " + (decimal ? "a real number" : "an integer") +
+                    " is required, not " + std::string(TypeName(value)));
   }
   int64_t integer = number->integer;
   if (number->is_float) {
@@ -234,7 +235,8 @@ Status Formatter::Convert(const Directive& directive, const Value& value) {
     case 'G':
       return ConvertFloat(directive, value);
     default:
-      return rt_.Fail("unsupported format character '" + std::string(1, directive.conversion) + "'");
+      return rt_.Fail("unsupported format character '" + std::string(1, directive.conversion) +
+                      "'");
   }
 }
 
@@ -263,8 +265,9 @@ Result<Value> Formatter::Run(bool markup) {
     HEARTH_RETURN_IF_ERROR(Convert(directive, value));
   }
   // Only what is no mapping for Python has to be used up.
-  const bool mapping = tuple_ == nullptr && (values_.dict() != nullptr || values_.list() != nullptr ||
-                                             values_.is_undefined() || AsRange(values_) != nullptr);
+  const bool mapping =
+      tuple_ == nullptr && (values_.dict() != nullptr || values_.list() != nullptr ||
+                            values_.is_undefined() || AsRange(values_) != nullptr);
   const size_t count = tuple_ == nullptr ? 1 : tuple_->size();
   if (!keyed_ && !mapping && next_value_ < count) {
     return rt_.Fail("not all arguments converted during string formatting");

@@ -12,7 +12,8 @@ namespace {
 constexpr int64_t kMaxRange = 100'000;  // the sandbox's own
 
 Result<Value> RangeFunction(Runtime& rt, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "range", arguments, {"start", "stop", "step"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "range", arguments, {"start", "stop", "step"}, 1));
   int64_t start = 0, stop = 0;
   if (bound[1] == nullptr) {
     HEARTH_ASSIGN_OR_RETURN(stop, bound.IntegerOr(rt, 0, 0));
@@ -24,16 +25,19 @@ Result<Value> RangeFunction(Runtime& rt, const Arguments& arguments) {
   if (step == 0) return rt.Fail("range() arg 3 must not be zero");
   HEARTH_ASSIGN_OR_RETURN(Range * range, rt.New<Range>(start, stop, step));
   if (range->length() > kMaxRange) {
-    return rt.Exhausted("Range too big. The sandbox blocks ranges larger than " + std::to_string(kMaxRange) + ".");
+    return rt.Exhausted("Range too big. The sandbox blocks ranges larger than " +
+                        std::to_string(kMaxRange) + ".");
   }
   return Value(range);
 }
 
 // dict(mapping or pairs, key=value, ...)
-Result<std::vector<std::pair<Value, Value>>> DictEntries(Runtime& rt, std::string_view function, const Arguments& arguments) {
+Result<std::vector<std::pair<Value, Value>>> DictEntries(Runtime& rt, std::string_view function,
+                                                         const Arguments& arguments) {
   std::vector<std::pair<Value, Value>> entries;
   if (arguments.positional.size() > 1) {
-    return rt.Fail(std::string(function) + " expected at most 1 argument, got " + std::to_string(arguments.positional.size()));
+    return rt.Fail(std::string(function) + " expected at most 1 argument, got " +
+                   std::to_string(arguments.positional.size()));
   }
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
@@ -45,13 +49,15 @@ Result<std::vector<std::pair<Value, Value>>> DictEntries(Runtime& rt, std::strin
       for (const Value& pair : pairs) {
         HEARTH_ASSIGN_OR_RETURN(const Array two, Collect(rt, pair));
         if (two.size() != 2) {
-          return rt.Fail("dictionary update sequence element has length " + std::to_string(two.size()) + "; 2 is required");
+          return rt.Fail("dictionary update sequence element has length " +
+                         std::to_string(two.size()) + "; 2 is required");
         }
         HEARTH_RETURN_IF_ERROR(Insert(rt, entries, two[0], two[1]));
       }
     }
   }
-  for (const auto& [name, value] : arguments.named) HEARTH_RETURN_IF_ERROR(Insert(rt, entries, Value(name), value));
+  for (const auto& [name, value] : arguments.named)
+    HEARTH_RETURN_IF_ERROR(Insert(rt, entries, Value(name), value));
   return entries;
 }
 
@@ -79,12 +85,14 @@ Result<Value> CyclerFunction(Runtime& rt, const Arguments& arguments) {
 
 Result<Value> JoinerFunction(Runtime& rt, const Arguments& arguments) {
   HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "joiner", arguments, {"sep"}));
-  HEARTH_ASSIGN_OR_RETURN(Joiner * joiner, rt.New<Joiner>(bound[0] == nullptr ? Value(", ") : *bound[0]));
+  HEARTH_ASSIGN_OR_RETURN(Joiner * joiner,
+                          rt.New<Joiner>(bound[0] == nullptr ? Value(", ") : *bound[0]));
   return Value(joiner);
 }
 
 Result<Value> RaiseException(Runtime& rt, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "raise_exception", arguments, {"message"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "raise_exception", arguments, {"message"}, 1));
   HEARTH_ASSIGN_OR_RETURN(const Text message, Str(rt, *bound[0]));
   return MakeError(ErrorCode::kInvalidArgument, message.str());
 }
@@ -98,9 +106,10 @@ Result<Value> StrftimeNow(Runtime& rt, const Arguments& arguments) {
 }
 
 constexpr GlobalFunction kFunctions[] = {
-    {"range", RangeFunction},   {"dict", DictFunction},     {"namespace", NamespaceFunction},
-    {"cycler", CyclerFunction}, {"joiner", JoinerFunction}, {"raise_exception", RaiseException},
-    {"strftime_now", StrftimeNow}, {"lipsum"},
+    {"range", RangeFunction},         {"dict", DictFunction},
+    {"namespace", NamespaceFunction}, {"cycler", CyclerFunction},
+    {"joiner", JoinerFunction},       {"raise_exception", RaiseException},
+    {"strftime_now", StrftimeNow},    {"lipsum"},
 };
 
 }  // namespace

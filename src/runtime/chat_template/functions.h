@@ -1,5 +1,6 @@
 #pragma once
-// Global functions: range, dict, namespace, cycler, joiner, and transformers' raise_exception and strftime_now.
+// Global functions: range, dict, namespace, cycler, joiner, and transformers' raise_exception and
+// strftime_now.
 
 #include <string_view>
 

@@ -11,7 +11,8 @@ namespace hearth::jinja {
 
 class Iterator {
  public:
-  // Over the items of a list, the keys of a dict, the characters of a string, ...; nothing if undefined.
+  // Over the items of a list, the keys of a dict, the characters of a string, ...; nothing if
+  // undefined.
   // Errors: a value that Python does not iterate over.
   static Result<Iterator> Over(Runtime& rt, const Value& source);
   static bool IsIterable(const Value& value);
@@ -19,7 +20,8 @@ class Iterator {
   // Writes the next item and returns true, or returns false at the end.
   Result<bool> Next(Runtime& rt, Value* item);
 
-  // How many items there are in all, where Python's len() knows it without counting (and for strings).
+  // How many items there are in all, where Python's len() knows it without counting (and for
+  // strings).
   std::optional<int64_t> length() const;
   // The same from the last to the first. Requires: length().
   Result<bool> NextBackwards(Runtime& rt, Value* item);

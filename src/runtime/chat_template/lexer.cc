@@ -8,8 +8,9 @@
 namespace hearth::jinja {
 namespace {
 
-constexpr std::string_view kOperators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
-                                           "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
+constexpr std::string_view kOperators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/",
+                                           "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
+                                           ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
 
 bool IsDigitChar(char c) { return c >= '0' && c <= '9'; }
 
@@ -46,12 +47,15 @@ class Lexer {
     return MakeError(ErrorCode::kCorrupt, "line " + std::to_string(line_) + ": " + message);
   }
 
-  void Emit(Token::Kind kind, std::string text) { tokens_.push_back({kind, std::move(text), line_}); }
+  void Emit(Token::Kind kind, std::string text) {
+    tokens_.push_back({kind, std::move(text), line_});
+  }
 
   // Moves on; counts lines.
   void Advance(size_t size) {
-    line_ += static_cast<int>(std::count(text_.begin() + static_cast<long>(position_),
-                                         text_.begin() + static_cast<long>(position_ + size), '\n'));
+    line_ +=
+        static_cast<int>(std::count(text_.begin() + static_cast<long>(position_),
+                                    text_.begin() + static_cast<long>(position_ + size), '\n'));
     position_ += size;
   }
 
@@ -65,7 +69,8 @@ class Lexer {
     return size;
   }
 
-  // How much of `data` stays before a tag whose sign is `sign`. `starts_line`: the data begins at the start of a line.
+  // How much of `data` stays before a tag whose sign is `sign`. `starts_line`: the data begins at
+  // the start of a line.
   static size_t KeptSize(std::string_view data, char sign, bool is_variable, bool starts_line) {
     if (sign == '-') return StrippedSize(data);
     if (sign == '+' || is_variable) return data.size();
@@ -93,7 +98,8 @@ class Lexer {
   Status DataAndTag() {
     const size_t begin = position_;
     size_t tag = std::string::npos;
-    for (size_t at = text_.find('{', begin); at != std::string::npos; at = text_.find('{', at + 1)) {
+    for (size_t at = text_.find('{', begin); at != std::string::npos;
+         at = text_.find('{', at + 1)) {
       const char next = at + 1 < text_.size() ? text_[at + 1] : '\0';
       if (next == '{' || next == '%' || next == '#') {
         tag = at;
@@ -104,7 +110,8 @@ class Lexer {
     const std::string_view data = std::string_view(text_).substr(begin, end - begin);
     const char kind = tag == std::string::npos ? '\0' : text_[tag + 1];
     const char sign = tag == std::string::npos ? '\0' : SignAt(tag + 2);
-    const size_t kept = tag == std::string::npos ? data.size() : KeptSize(data, sign, kind == '{', line_starting_);
+    const size_t kept =
+        tag == std::string::npos ? data.size() : KeptSize(data, sign, kind == '{', line_starting_);
     if (kept > 0) Emit(Token::Kind::kData, std::string(data.substr(0, kept)));
     Advance(data.size());
     line_starting_ = false;
@@ -160,7 +167,8 @@ class Lexer {
   Status Raw(size_t begin_size) {
     Advance(begin_size);
     const size_t begin = position_;
-    for (size_t at = text_.find("{%", begin); at != std::string::npos; at = text_.find("{%", at + 2)) {
+    for (size_t at = text_.find("{%", begin); at != std::string::npos;
+         at = text_.find("{%", at + 2)) {
       const char sign = SignAt(at + 2);
       size_t end = at + 2 + (sign == '\0' ? 0 : 1);
       end += BlanksAt(end);
@@ -189,7 +197,8 @@ class Lexer {
       if (position_ >= text_.size()) return Fail("unexpected end of template");
       if (brackets.empty()) {
         const bool minus = text_[position_] == '-' && rest().substr(1).starts_with(close);
-        const bool plus = !is_variable && text_[position_] == '+' && rest().substr(1).starts_with(close);
+        const bool plus =
+            !is_variable && text_[position_] == '+' && rest().substr(1).starts_with(close);
         if (minus || plus || rest().starts_with(close)) {
           Emit(is_variable ? Token::Kind::kVariableEnd : Token::Kind::kBlockEnd, "");
           Advance(close.size() + (minus || plus ? 1 : 0));
@@ -237,7 +246,9 @@ class Lexer {
 
   // Digits with single underscores between them, from `at`.
   size_t DigitsEnd(size_t at) const {
-    while (at < text_.size() && (IsDigitChar(text_[at]) || (text_[at] == '_' && at + 1 < text_.size() && IsDigitChar(text_[at + 1])))) {
+    while (at < text_.size() &&
+           (IsDigitChar(text_[at]) ||
+            (text_[at] == '_' && at + 1 < text_.size() && IsDigitChar(text_[at + 1])))) {
       ++at;
     }
     return at;
@@ -265,14 +276,16 @@ class Lexer {
       const char base = text_[end];
       if (base == 'x' || base == 'X' || base == 'o' || base == 'O' || base == 'b' || base == 'B') {
         size_t at = end + 1;
-        while (at < text_.size() && (IsDigitChar(text_[at]) || text_[at] == '_' || (text_[at] >= 'a' && text_[at] <= 'f') ||
-                                     (text_[at] >= 'A' && text_[at] <= 'F'))) {
+        while (at < text_.size() &&
+               (IsDigitChar(text_[at]) || text_[at] == '_' ||
+                (text_[at] >= 'a' && text_[at] <= 'f') || (text_[at] >= 'A' && text_[at] <= 'F'))) {
           ++at;
         }
         if (at > end + 1) end = at;
       }
     }
-    Emit(is_float ? Token::Kind::kFloat : Token::Kind::kInteger, std::string(rest().substr(0, end - position_)));
+    Emit(is_float ? Token::Kind::kFloat : Token::Kind::kInteger,
+         std::string(rest().substr(0, end - position_)));
     Advance(end - position_);
     return {};
   }
@@ -281,7 +294,8 @@ class Lexer {
     size_t end = position_ + 1;
     while (end < text_.size() && text_[end] != quote) end += text_[end] == '\\' ? 2 : 1;
     if (end >= text_.size()) return Fail("unexpected char " + std::string(1, quote));
-    const std::string_view literal = std::string_view(text_).substr(position_ + 1, end - position_ - 1);
+    const std::string_view literal =
+        std::string_view(text_).substr(position_ + 1, end - position_ - 1);
     HEARTH_ASSIGN_OR_RETURN(std::string value, Unescape(literal));
     Emit(Token::Kind::kString, std::move(value));
     Advance(end + 1 - position_);
@@ -304,13 +318,16 @@ class Lexer {
         // a line goes on
       } else if (c == 'x' || c == 'u' || c == 'U') {
         const size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : 8;
-        HEARTH_ASSIGN_OR_RETURN(const uint32_t code_point, HexDigits(literal.substr(i + 1, digits), digits));
+        HEARTH_ASSIGN_OR_RETURN(const uint32_t code_point,
+                                HexDigits(literal.substr(i + 1, digits), digits));
         AppendUtf8(code_point, value);
         i += digits;
       } else if (c >= '0' && c <= '7') {
         uint32_t code_point = 0;
         size_t size = 0;
-        for (; size < 3 && i + size < literal.size() && literal[i + size] >= '0' && literal[i + size] <= '7'; ++size) {
+        for (; size < 3 && i + size < literal.size() && literal[i + size] >= '0' &&
+               literal[i + size] <= '7';
+             ++size) {
           code_point = code_point * 8 + static_cast<uint32_t>(literal[i + size] - '0');
         }
         AppendUtf8(code_point, value);
@@ -328,7 +345,10 @@ class Lexer {
   Result<uint32_t> HexDigits(std::string_view digits, size_t expected) const {
     uint32_t value = 0;
     for (const char c : digits) {
-      const int digit = IsDigitChar(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = IsDigitChar(c)         ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) return Fail("truncated escape in a string");
       value = value * 16 + static_cast<uint32_t>(digit);
     }

@@ -1,5 +1,6 @@
 #pragma once
-// Source of a template -> tokens, with whitespace already dealt with: trim_blocks, lstrip_blocks, and the signs - and +.
+// Source of a template -> tokens, with whitespace already dealt with: trim_blocks, lstrip_blocks,
+// and the signs - and +.
 // Source: https://jinja.palletsprojects.com/en/stable/templates/#whitespace-control
 
 #include <string>
@@ -11,7 +12,19 @@
 namespace hearth::jinja {
 
 struct Token {
-  enum class Kind { kData, kVariableBegin, kVariableEnd, kBlockBegin, kBlockEnd, kName, kString, kInteger, kFloat, kOperator, kEnd };
+  enum class Kind {
+    kData,
+    kVariableBegin,
+    kVariableEnd,
+    kBlockBegin,
+    kBlockEnd,
+    kName,
+    kString,
+    kInteger,
+    kFloat,
+    kOperator,
+    kEnd
+  };
   Kind kind;
   std::string text;  // of a string literal: its value
   int line = 1;

@@ -11,12 +11,14 @@ namespace hearth::jinja {
 class Loop : public HeapObject {
  public:
   // depth0: how many recursive calls of the loop stand around it.
-  explicit Loop(Iterator items, int depth0 = 0) : HeapObject(Kind::kLoop), items_(std::move(items)), depth0_(depth0) {}
+  explicit Loop(Iterator items, int depth0 = 0)
+      : HeapObject(Kind::kLoop), items_(std::move(items)), depth0_(depth0) {}
 
   // Steps to the next item and writes it, or returns false at the end.
   Result<bool> Advance(Runtime& rt, Value* item);
 
-  // loop.first, loop.length, ...; nullopt for a name that loops do not have. Looking ahead draws from a generator.
+  // loop.first, loop.length, ...; nullopt for a name that loops do not have. Looking ahead draws
+  // from a generator.
   Result<std::optional<Value>> Attribute(Runtime& rt, std::string_view name);
   Result<int64_t> Length(Runtime& rt);
   int64_t index0() const { return index0_; }

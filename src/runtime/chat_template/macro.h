@@ -14,9 +14,13 @@ namespace hearth::jinja {
 
 class Macro : public HeapObject {
  public:
-  // `syntax` outlives the rendering. `scope` is where it was written: its body sees those variables.
+  // `syntax` outlives the rendering. `scope` is where it was written: its body sees those
+  // variables.
   Macro(std::string macro_name, const Stmt& stmt, std::shared_ptr<Scope> defining_scope)
-      : HeapObject(Kind::kMacro), name(std::move(macro_name)), syntax(stmt), scope(std::move(defining_scope)) {}
+      : HeapObject(Kind::kMacro),
+        name(std::move(macro_name)),
+        syntax(stmt),
+        scope(std::move(defining_scope)) {}
 
   // macro.name, .arguments, ...; nullopt for a name that macros do not have.
   Result<std::optional<Value>> Attribute(Runtime& rt, std::string_view attribute) const;

@@ -18,7 +18,8 @@ Result<Value> DictGet(Runtime& rt, const Value& self, const Arguments& arguments
   return bound[1] == nullptr ? Value(None{}) : *bound[1];
 }
 
-Result<Value> MakeView(Runtime& rt, const Value& self, const Arguments& arguments, View::What what) {
+Result<Value> MakeView(Runtime& rt, const Value& self, const Arguments& arguments,
+                       View::What what) {
   HEARTH_RETURN_IF_ERROR(Bind(rt, "dict view", arguments, {}));
   HEARTH_ASSIGN_OR_RETURN(View * view, rt.New<View>(self, what));
   return Value(view);
@@ -51,7 +52,8 @@ Result<Value> ListCount(Runtime& rt, const Value& self, const Arguments& argumen
 }
 
 Result<Value> ListIndex(Runtime& rt, const Value& self, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "index", arguments, {"value", "start", "stop"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "index", arguments, {"value", "start", "stop"}, 1));
   const Array& items = self.list()->items;
   SliceBounds range;
   HEARTH_ASSIGN_OR_RETURN(range.start, bound.IntegerOr(rt, 1, 0));
@@ -91,20 +93,28 @@ Result<Value> CyclerReset(Runtime& rt, const Value& self, const Arguments& argum
 }
 
 constexpr MethodEntry kDictMethods[] = {
-    {"clear", nullptr, true}, {"copy", Copy},       {"fromkeys"},
-    {"get", DictGet},         {"items", DictItems}, {"keys", DictKeys},
-    {"pop", nullptr, true},   {"popitem", nullptr, true}, {"setdefault", nullptr, true},
-    {"update", nullptr, true}, {"values", DictValues},
+    {"clear", nullptr, true},
+    {"copy", Copy},
+    {"fromkeys"},
+    {"get", DictGet},
+    {"items", DictItems},
+    {"keys", DictKeys},
+    {"pop", nullptr, true},
+    {"popitem", nullptr, true},
+    {"setdefault", nullptr, true},
+    {"update", nullptr, true},
+    {"values", DictValues},
 };
 constexpr MethodEntry kListMethods[] = {
-    {"append", nullptr, true}, {"clear", nullptr, true}, {"copy", Copy},
-    {"count", ListCount},      {"extend", nullptr, true}, {"index", ListIndex},
-    {"insert", nullptr, true}, {"pop", nullptr, true},   {"remove", nullptr, true},
+    {"append", nullptr, true},  {"clear", nullptr, true},  {"copy", Copy},
+    {"count", ListCount},       {"extend", nullptr, true}, {"index", ListIndex},
+    {"insert", nullptr, true},  {"pop", nullptr, true},    {"remove", nullptr, true},
     {"reverse", nullptr, true}, {"sort", nullptr, true},
 };
 constexpr MethodEntry kTupleMethods[] = {{"count", ListCount}, {"index", ListIndex}};
 constexpr MethodEntry kIntMethods[] = {
-    {"as_integer_ratio"}, {"bit_count"}, {"bit_length"}, {"conjugate"}, {"from_bytes"}, {"to_bytes"},
+    {"as_integer_ratio"}, {"bit_count"},  {"bit_length"},
+    {"conjugate"},        {"from_bytes"}, {"to_bytes"},
 };
 constexpr MethodEntry kFloatMethods[] = {
     {"as_integer_ratio"}, {"conjugate"}, {"fromhex"}, {"hex"}, {"is_integer", FloatIsInteger},

@@ -1,5 +1,6 @@
 #pragma once
-// The methods that Python's built-in types have: which exist, which are implemented, and which would change their object.
+// The methods that Python's built-in types have: which exist, which are implemented, and which
+// would change their object.
 
 #include <span>
 #include <string_view>

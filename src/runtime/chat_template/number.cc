@@ -28,7 +28,8 @@ std::string_view TrimSpace(std::string_view text) {
   return text;
 }
 
-// The text without blanks around it and with every script's digits as ASCII; other code points stay.
+// The text without blanks around it and with every script's digits as ASCII; other code points
+// stay.
 std::string AsciiDigits(std::string_view text) {
   text = TrimSpace(text);
   std::string out;
@@ -45,7 +46,8 @@ std::string AsciiDigits(std::string_view text) {
   return out;
 }
 
-// Underscores may stand between two digits and nowhere else. Removes them; false if one is out of place.
+// Underscores may stand between two digits and nowhere else. Removes them; false if one is out of
+// place.
 template <typename IsDigitChar>
 bool RemoveUnderscores(std::string& text, IsDigitChar is_digit) {
   std::string out;
@@ -94,7 +96,8 @@ std::optional<double> ParseNonFinite(std::string_view text) {
   return std::nullopt;
 }
 
-// Decimal digits, point and exponent as float() takes them: [+-] digits [. digits] [e [+-] digits], a digit somewhere.
+// Decimal digits, point and exponent as float() takes them: [+-] digits [. digits] [e [+-] digits],
+// a digit somewhere.
 bool IsDecimalFloat(std::string_view text) {
   size_t pos = 0;
   const auto digits = [&] {
@@ -133,9 +136,9 @@ std::string FloatRepr(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   std::array<char, 64> buffer;
-  const auto end =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific)
-          .ptr;
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
+                                 std::chars_format::scientific)
+                       .ptr;
   std::string text(buffer.data(), end);
   const size_t e = text.find('e');
   const int exponent = std::atoi(text.c_str() + e + 1);
@@ -183,7 +186,8 @@ std::string FormatFloat(double value, char conversion, int precision, bool alter
 std::string FormatUnsigned(uint64_t value, unsigned base) {
   std::array<char, 64> buffer;
   const auto end =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, static_cast<int>(base)).ptr;
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, static_cast<int>(base))
+          .ptr;
   return std::string(buffer.data(), end);
 }
 
@@ -257,9 +261,10 @@ double RoundFloat(double value, int64_t digits) {
 }
 
 std::optional<int64_t> RoundInt(int64_t value, int64_t digits) {
-  if (digits <= -19) return digits == -19 && Magnitude(value) > 5'000'000'000'000'000'000ULL
-                                ? std::nullopt
-                                : std::optional<int64_t>(0);
+  if (digits <= -19)
+    return digits == -19 && Magnitude(value) > 5'000'000'000'000'000'000ULL
+               ? std::nullopt
+               : std::optional<int64_t>(0);
   uint64_t unit = 1;
   for (int64_t i = 0; i < -digits; ++i) unit *= 10;
   const uint64_t magnitude = Magnitude(value);

@@ -11,7 +11,8 @@ namespace hearth::jinja {
 // repr(float): the shortest digits that read back the same.
 std::string FloatRepr(double value);
 
-// "%.<precision>f", "e" or "g" of a float, with Python's two-digit exponents; `alternate` is printf's '#'.
+// "%.<precision>f", "e" or "g" of a float, with Python's two-digit exponents; `alternate` is
+// printf's '#'.
 // Requires: conversion is one of e f g, 0 <= precision <= kMaxPrecision.
 inline constexpr int kMaxPrecision = 1000;
 std::string FormatFloat(double value, char conversion, int precision, bool alternate = false);
@@ -22,8 +23,8 @@ inline uint64_t Magnitude(int64_t value) {
   return value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
 }
 
-// int(text, base): blanks around it, a sign, underscores between digits, any script's digits; base 0 reads a prefix.
-// nullopt if Python would raise ValueError.
+// int(text, base): blanks around it, a sign, underscores between digits, any script's digits; base
+// 0 reads a prefix. nullopt if Python would raise ValueError.
 struct ParsedInt {
   int64_t value = 0;
   bool overflow = false;  // an int for Python, but not of 64 bits

@@ -23,7 +23,8 @@ tl::unexpected<Error> CannotOrder(const Runtime& rt, CompareOp op, const Value& 
                  std::string(TypeName(left)) + "' and '" + std::string(TypeName(right)) + "'");
 }
 
-// -1, 0 or 1, or 2 if a NaN makes them unordered. An int and a float are compared exactly, as Python does.
+// -1, 0 or 1, or 2 if a NaN makes them unordered. An int and a float are compared exactly, as
+// Python does.
 int CompareNumbers(const Number& a, const Number& b) {
   if (!a.is_float && !b.is_float) return a.integer < b.integer ? -1 : a.integer > b.integer;
   if (a.is_float && b.is_float) {
@@ -71,7 +72,8 @@ Result<bool> Order(Runtime& rt, CompareOp op, const Value& left, const Value& ri
   }
   const List* x = left.list();
   const List* y = right.list();
-  if (x != nullptr && y != nullptr && (x->kind == List::Kind::kList) == (y->kind == List::Kind::kList)) {
+  if (x != nullptr && y != nullptr &&
+      (x->kind == List::Kind::kList) == (y->kind == List::Kind::kList)) {
     const size_t shared = std::min(x->items.size(), y->items.size());
     for (size_t i = 0; i < shared; ++i) {
       HEARTH_ASSIGN_OR_RETURN(const bool same, Equal(rt, x->items[i], y->items[i]));
@@ -119,7 +121,8 @@ Status Merge(Runtime& rt, const Array& keys, bool reverse, size_t begin, size_t 
   for (size_t out = begin; out < end; ++out) {
     bool take_right = left == middle;
     if (!take_right && right < end) {
-      // The right one goes first only if it is strictly smaller (larger when reversed): that keeps equals in place.
+      // The right one goes first only if it is strictly smaller (larger when reversed): that keeps
+      // equals in place.
       const Value& a = keys[order[reverse ? left : right]];
       const Value& b = keys[order[reverse ? right : left]];
       HEARTH_ASSIGN_OR_RETURN(take_right, Compare(rt, CompareOp::kLess, a, b));
@@ -279,7 +282,8 @@ Status Insert(Runtime& rt, std::vector<std::pair<Value, Value>>& entries, const 
 }
 
 Result<Array> Sorted(Runtime& rt, const Array& items, const Array& keys, bool reverse) {
-  // A merge sort of our own: comparing can fail, and NaN is not ordered, both of which std::stable_sort may not see.
+  // A merge sort of our own: comparing can fail, and NaN is not ordered, both of which
+  // std::stable_sort may not see.
   std::vector<size_t> order(items.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::vector<size_t> scratch(items.size());

@@ -1,5 +1,6 @@
 #pragma once
-// Python's operators over template values. An operand they do not take is an error that reads as Python's.
+// Python's operators over template values. An operand they do not take is an error that reads as
+// Python's.
 
 #include <optional>
 

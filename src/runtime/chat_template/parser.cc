@@ -15,7 +15,8 @@ constexpr int kTreeDepthPerDepth = 5;
 
 class Parser {
  public:
-  Parser(std::vector<Token> tokens, int max_depth) : tokens_(std::move(tokens)), max_depth_(max_depth) {}
+  Parser(std::vector<Token> tokens, int max_depth)
+      : tokens_(std::move(tokens)), max_depth_(max_depth) {}
 
   Result<Body> ParseTemplate() { return ParseBody({}); }
 
@@ -57,23 +58,33 @@ class Parser {
   }
 
   tl::unexpected<Error> Fail(const std::string& message) const {
-    return MakeError(ErrorCode::kCorrupt, "line " + std::to_string(current().line) + ": " + message);
+    return MakeError(ErrorCode::kCorrupt,
+                     "line " + std::to_string(current().line) + ": " + message);
   }
   tl::unexpected<Error> TooDeep() const {
     return MakeError(ErrorCode::kResourceExhausted, "line " + std::to_string(current().line) +
-                                                        ": the template nests deeper than " + std::to_string(max_depth_) + " levels");
+                                                        ": the template nests deeper than " +
+                                                        std::to_string(max_depth_) + " levels");
   }
 
   std::string Describe() const {
     switch (current().kind) {
-      case Token::Kind::kEnd: return "end of template";
-      case Token::Kind::kVariableEnd: return "end of print statement";
-      case Token::Kind::kBlockEnd: return "end of statement block";
-      case Token::Kind::kVariableBegin: return "begin of print statement";
-      case Token::Kind::kBlockBegin: return "begin of statement block";
-      case Token::Kind::kData: return "template data";
-      case Token::Kind::kString: return "string";
-      default: return "'" + current().text.substr(0, 60) + "'";
+      case Token::Kind::kEnd:
+        return "end of template";
+      case Token::Kind::kVariableEnd:
+        return "end of print statement";
+      case Token::Kind::kBlockEnd:
+        return "end of statement block";
+      case Token::Kind::kVariableBegin:
+        return "begin of print statement";
+      case Token::Kind::kBlockBegin:
+        return "begin of statement block";
+      case Token::Kind::kData:
+        return "template data";
+      case Token::Kind::kString:
+        return "string";
+      default:
+        return "'" + current().text.substr(0, 60) + "'";
     }
   }
 
@@ -88,7 +99,8 @@ class Parser {
     return name;
   }
   Status Expect(Token::Kind kind, const char* what) {
-    if (current().kind != kind) return Fail(std::string("expected ") + what + ", got " + Describe());
+    if (current().kind != kind)
+      return Fail(std::string("expected ") + what + ", got " + Describe());
     Next();
     return {};
   }
@@ -117,7 +129,8 @@ class Parser {
 
   // ---- statements ----
 
-  // Up to a block that begins with one of `ends`, whose name is then current; with none, up to the end.
+  // Up to a block that begins with one of `ends`, whose name is then current; with none, up to the
+  // end.
   Result<Body> ParseBody(Names ends) {
     const Level level(*this);
     HEARTH_RETURN_IF_ERROR(level.Check());
@@ -126,7 +139,8 @@ class Parser {
       switch (current().kind) {
         case Token::Kind::kEnd:
           if (ends.size() == 0) return body;
-          return Fail("unexpected end of template, looking for '" + std::string(*(ends.end() - 1)) + "'");
+          return Fail("unexpected end of template, looking for '" + std::string(*(ends.end() - 1)) +
+                      "'");
         case Token::Kind::kData: {
           auto stmt = MakeStmt(Stmt::Kind::kText);
           stmt->text = Text(current().text);
@@ -144,7 +158,9 @@ class Parser {
         }
         case Token::Kind::kBlockBegin: {
           Next();
-          if (std::any_of(ends.begin(), ends.end(), [&](std::string_view end) { return current().IsName(end); })) return body;
+          if (std::any_of(ends.begin(), ends.end(),
+                          [&](std::string_view end) { return current().IsName(end); }))
+            return body;
           HEARTH_RETURN_IF_ERROR(ParseStatement(body));
           HEARTH_RETURN_IF_ERROR(Expect(Token::Kind::kBlockEnd, "end of statement block"));
           break;
@@ -195,8 +211,10 @@ class Parser {
     } else if (tag == "break" || tag == "continue") {
       stmt->kind = tag == "break" ? Stmt::Kind::kBreak : Stmt::Kind::kContinue;
       if (loop_level_ == 0) return Fail("'" + tag + "' outside of a loop");
-    } else if (tag == "include" || tag == "import" || tag == "from" || tag == "extends" || tag == "block" || tag == "autoescape") {
-      return MakeError(ErrorCode::kUnsupported, "line " + std::to_string(current().line) + ": the tag '" + tag + "'");
+    } else if (tag == "include" || tag == "import" || tag == "from" || tag == "extends" ||
+               tag == "block" || tag == "autoescape") {
+      return MakeError(ErrorCode::kUnsupported,
+                       "line " + std::to_string(current().line) + ": the tag '" + tag + "'");
     } else {
       return Fail("Encountered unknown tag '" + tag + "'.");
     }
@@ -336,7 +354,8 @@ class Parser {
     return {};
   }
 
-  // Where an assignment goes: a name, a tuple of names, or (with_namespace) an attribute of a namespace.
+  // Where an assignment goes: a name, a tuple of names, or (with_namespace) an attribute of a
+  // namespace.
   ExprResult ParseTarget(bool with_namespace, Names ends) {
     const int line = current().line;
     std::vector<ExprPtr> targets;
@@ -366,8 +385,10 @@ class Parser {
       return inner;
     }
     if (current().kind != Token::Kind::kName) return Fail("can't assign to " + Describe());
-    static constexpr std::string_view kLiterals[] = {"true", "false", "none", "True", "False", "None"};
-    if (std::ranges::count(kLiterals, std::string_view(current().text)) > 0) return Fail("can't assign to " + Describe());
+    static constexpr std::string_view kLiterals[] = {"true", "false", "none",
+                                                     "True", "False", "None"};
+    if (std::ranges::count(kLiterals, std::string_view(current().text)) > 0)
+      return Fail("can't assign to " + Describe());
     MutableExpr target = Make(Expr::Kind::kName, line);
     HEARTH_ASSIGN_OR_RETURN(target->name, ExpectName());
     if (with_namespace && SkipOperator(".")) {
@@ -380,10 +401,12 @@ class Parser {
   // ---- expressions ----
 
   bool IsTupleEnd(Names ends) const {
-    if (current().kind == Token::Kind::kVariableEnd || current().kind == Token::Kind::kBlockEnd || current().IsOperator(")")) {
+    if (current().kind == Token::Kind::kVariableEnd || current().kind == Token::Kind::kBlockEnd ||
+        current().IsOperator(")")) {
       return true;
     }
-    return std::any_of(ends.begin(), ends.end(), [&](std::string_view end) { return current().IsName(end); });
+    return std::any_of(ends.begin(), ends.end(),
+                       [&](std::string_view end) { return current().IsName(end); });
   }
 
   ExprResult ParseTuple(bool with_condition = true, Names ends = {}, bool in_parentheses = false) {
@@ -449,7 +472,8 @@ class Parser {
     HEARTH_ASSIGN_OR_RETURN(ExprPtr left, ParseNot());
     while (SkipName("and")) {
       HEARTH_ASSIGN_OR_RETURN(ExprPtr right, ParseNot());
-      HEARTH_ASSIGN_OR_RETURN(left, Pair(Expr::Kind::kAnd, std::move(left), std::move(right), line));
+      HEARTH_ASSIGN_OR_RETURN(left,
+                              Pair(Expr::Kind::kAnd, std::move(left), std::move(right), line));
     }
     return left;
   }
@@ -471,8 +495,9 @@ class Parser {
 
   std::optional<CompareOp> SkipCompareOperator() {
     static constexpr std::pair<std::string_view, CompareOp> kOps[] = {
-        {"==", CompareOp::kEqual},     {"!=", CompareOp::kNotEqual},     {"<", CompareOp::kLess},
-        {"<=", CompareOp::kLessEqual}, {">", CompareOp::kGreater}, {">=", CompareOp::kGreaterEqual}};
+        {"==", CompareOp::kEqual},  {"!=", CompareOp::kNotEqual},
+        {"<", CompareOp::kLess},    {"<=", CompareOp::kLessEqual},
+        {">", CompareOp::kGreater}, {">=", CompareOp::kGreaterEqual}};
     for (const auto& [text, op] : kOps) {
       if (SkipOperator(text)) return op;
     }
@@ -503,7 +528,9 @@ class Parser {
     const int line = current().line;
     HEARTH_ASSIGN_OR_RETURN(ExprPtr left, (this->*operand)());
     for (;;) {
-      const auto op = std::find_if(ops.begin(), ops.end(), [&](const auto& entry) { return current().IsOperator(entry.first); });
+      const auto op = std::find_if(ops.begin(), ops.end(), [&](const auto& entry) {
+        return current().IsOperator(entry.first);
+      });
       if (op == ops.end()) return left;
       Next();
       MutableExpr binary = Make(Expr::Kind::kBinary, line);
@@ -515,7 +542,9 @@ class Parser {
     }
   }
 
-  ExprResult ParseSum() { return ParseBinary({{"+", BinaryOp::kAdd}, {"-", BinaryOp::kSubtract}}, &Parser::ParseConcat); }
+  ExprResult ParseSum() {
+    return ParseBinary({{"+", BinaryOp::kAdd}, {"-", BinaryOp::kSubtract}}, &Parser::ParseConcat);
+  }
 
   ExprResult ParseConcat() {
     MutableExpr concat = Make(Expr::Kind::kConcat, current().line);
@@ -528,10 +557,15 @@ class Parser {
   }
 
   ExprResult ParseProduct() {
-    return ParseBinary({{"*", BinaryOp::kMultiply}, {"/", BinaryOp::kDivide}, {"//", BinaryOp::kFloorDivide}, {"%", BinaryOp::kModulo}},
+    return ParseBinary({{"*", BinaryOp::kMultiply},
+                        {"/", BinaryOp::kDivide},
+                        {"//", BinaryOp::kFloorDivide},
+                        {"%", BinaryOp::kModulo}},
                        &Parser::ParsePower);
   }
-  ExprResult ParsePower() { return ParseBinary({{"**", BinaryOp::kPower}}, &Parser::ParseFiltered); }
+  ExprResult ParsePower() {
+    return ParseBinary({{"**", BinaryOp::kPower}}, &Parser::ParseFiltered);
+  }
   ExprResult ParseFiltered() { return ParseUnary(true); }
 
   ExprResult ParseUnary(bool with_filter) {
@@ -574,8 +608,10 @@ class Parser {
       case Token::Kind::kName: {
         Next();
         if (token.text == "true" || token.text == "True") return Constant(Value(true), token.line);
-        if (token.text == "false" || token.text == "False") return Constant(Value(false), token.line);
-        if (token.text == "none" || token.text == "None") return Constant(Value(None{}), token.line);
+        if (token.text == "false" || token.text == "False")
+          return Constant(Value(false), token.line);
+        if (token.text == "none" || token.text == "None")
+          return Constant(Value(None{}), token.line);
         MutableExpr name = Make(Expr::Kind::kName, token.line);
         name->name = token.text;
         return Seal(std::move(name));
@@ -588,7 +624,10 @@ class Parser {
       case Token::Kind::kInteger: {
         const auto parsed = ParseInt(token.text, 0);
         if (!parsed) return Fail("'" + token.text + "' is no integer");
-        if (parsed->overflow) return MakeError(ErrorCode::kUnsupported, "line " + std::to_string(token.line) + ": the integer " + token.text.substr(0, 60) + " does not fit 64 bits");
+        if (parsed->overflow)
+          return MakeError(ErrorCode::kUnsupported,
+                           "line " + std::to_string(token.line) + ": the integer " +
+                               token.text.substr(0, 60) + " does not fit 64 bits");
         Next();
         return Constant(Value(parsed->value), token.line);
       }
@@ -598,7 +637,8 @@ class Parser {
         Next();
         return Constant(Value(*parsed), token.line);
       }
-      default: break;
+      default:
+        break;
     }
     if (SkipOperator("(")) {
       HEARTH_ASSIGN_OR_RETURN(ExprPtr inner, ParseTuple(true, {}, true));
@@ -662,7 +702,8 @@ class Parser {
       return Seal(std::move(attribute));
     }
     Next();  // [
-    // Jinja reads x[a, b] as an item whose key is a tuple; slices in one are an error for every type we have.
+    // Jinja reads x[a, b] as an item whose key is a tuple; slices in one are an error for every
+    // type we have.
     MutableExpr slice = Make(Expr::Kind::kSlice, line);
     slice->items.push_back(std::move(node));
     std::vector<ExprPtr> keys;
@@ -703,7 +744,8 @@ class Parser {
     slice.items.push_back(std::move(first));
     for (int bound = 0; bound < 2; ++bound) {
       ExprPtr value;
-      if (SkipOperator(":") && !current().IsOperator("]") && !current().IsOperator(",") && !current().IsOperator(":")) {
+      if (SkipOperator(":") && !current().IsOperator("]") && !current().IsOperator(",") &&
+          !current().IsOperator(":")) {
         HEARTH_ASSIGN_OR_RETURN(value, ParseExpression());
       }
       slice.items.push_back(std::move(value));
@@ -727,7 +769,8 @@ class Parser {
       } else if (current().IsOperator("**") && call.double_star == nullptr) {
         Next();
         HEARTH_ASSIGN_OR_RETURN(call.double_star, ParseExpression());
-      } else if (current().kind == Token::Kind::kName && ahead().IsOperator("=") && call.double_star == nullptr) {
+      } else if (current().kind == Token::Kind::kName && ahead().IsOperator("=") &&
+                 call.double_star == nullptr) {
         HEARTH_ASSIGN_OR_RETURN(std::string name, ExpectName());
         Next();  // =
         HEARTH_ASSIGN_OR_RETURN(ExprPtr value, ParseExpression());
@@ -782,12 +825,14 @@ class Parser {
     MutableExpr test = Make(Expr::Kind::kTest, line);
     HEARTH_ASSIGN_OR_RETURN(test->name, ParseDottedName());
     const Token& token = current();
-    const bool starts_value = token.kind == Token::Kind::kName || token.kind == Token::Kind::kString ||
-                              token.kind == Token::Kind::kInteger || token.kind == Token::Kind::kFloat ||
-                              token.IsOperator("[") || token.IsOperator("{");
+    const bool starts_value =
+        token.kind == Token::Kind::kName || token.kind == Token::Kind::kString ||
+        token.kind == Token::Kind::kInteger || token.kind == Token::Kind::kFloat ||
+        token.IsOperator("[") || token.IsOperator("{");
     if (token.IsOperator("(")) {
       HEARTH_ASSIGN_OR_RETURN(test->call, ParseArguments());
-    } else if (starts_value && !token.IsName("else") && !token.IsName("or") && !token.IsName("and")) {
+    } else if (starts_value && !token.IsName("else") && !token.IsName("or") &&
+               !token.IsName("and")) {
       if (token.IsName("is")) return Fail("You cannot chain multiple tests with is");
       HEARTH_ASSIGN_OR_RETURN(ExprPtr argument, ParsePrimary());
       HEARTH_ASSIGN_OR_RETURN(argument, ParsePostfix(std::move(argument)));

@@ -76,7 +76,8 @@ Status AppendView(Runtime& rt, const View& view, TextBuilder& builder) {
 
 Status AppendObject(Runtime& rt, const Value& value, TextBuilder& builder) {
   if (const Range* range = AsRange(value)) {
-    builder.Append("range(" + std::to_string(range->start()) + ", " + std::to_string(range->stop()));
+    builder.Append("range(" + std::to_string(range->start()) + ", " +
+                   std::to_string(range->stop()));
     if (range->step() != 1) builder.Append(", " + std::to_string(range->step()));
     builder.Append(")");
     return {};
@@ -95,8 +96,7 @@ Status AppendObject(Runtime& rt, const Value& value, TextBuilder& builder) {
     return {};
   }
   if (const Macro* macro = AsMacro(value)) {
-    builder.Append(macro->name.empty() ? "<Macro anonymous>"
-                                                    : "<Macro '" + macro->name + "'>");
+    builder.Append(macro->name.empty() ? "<Macro anonymous>" : "<Macro '" + macro->name + "'>");
     return {};
   }
   // Python adds the address here, which nobody can rely on.

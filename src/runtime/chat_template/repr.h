@@ -9,7 +9,8 @@ namespace hearth::jinja {
 Status AppendStr(Runtime& rt, const Value& value, TextBuilder& builder);
 Status AppendRepr(Runtime& rt, const Value& value, TextBuilder& builder);
 
-// A string in quotes with Python's escapes; with `ascii` everything beyond ASCII is escaped as ascii() does it.
+// A string in quotes with Python's escapes; with `ascii` everything beyond ASCII is escaped as
+// ascii() does it.
 void AppendStringRepr(const Text& text, bool ascii, TextBuilder& builder);
 
 Result<Text> Str(Runtime& rt, const Value& value);

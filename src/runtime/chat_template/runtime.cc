@@ -7,7 +7,8 @@
 namespace hearth::jinja {
 namespace {
 
-// A template of depth 100 that calls macros needs more levels than its syntax has, but the machine's stack ends it all.
+// A template of depth 100 that calls macros needs more levels than its syntax has, but the
+// machine's stack ends it all.
 constexpr int kNestingPerDepth = 10;
 
 tl::unexpected<Error> ErrorAt(int line, ErrorCode code, std::string_view message) {
@@ -40,8 +41,8 @@ tl::unexpected<Error> Runtime::StepsExhausted() const {
 Status Runtime::Allocate(size_t bytes) {
   const int64_t left = limits_.max_allocated_bytes - allocated_bytes_;
   if (left < 0 || bytes > static_cast<uint64_t>(left)) {
-    return Exhausted("the template makes more than " +
-                     std::to_string(limits_.max_allocated_bytes) + " bytes of values");
+    return Exhausted("the template makes more than " + std::to_string(limits_.max_allocated_bytes) +
+                     " bytes of values");
   }
   allocated_bytes_ += static_cast<int64_t>(bytes);
   return {};

@@ -1,6 +1,6 @@
 #pragma once
-// What every part of a running template shares: the budget that bounds it, the line for error messages, the clock, and the
-// objects that live until the rendering ends.
+// What every part of a running template shares: the budget that bounds it, the line for error
+// messages, the clock, and the objects that live until the rendering ends.
 // Threads: one rendering, one Runtime, one thread.
 
 #include <cstdint>
@@ -17,11 +17,22 @@
 
 namespace hearth::jinja {
 
-// Anything mutable or callable. All of them belong to the Runtime and die with it, so they may refer to each other in
-// circles, and letting go of a long chain of them needs no stack.
+// Anything mutable or callable. All of them belong to the Runtime and die with it, so they may
+// refer to each other in circles, and letting go of a long chain of them needs no stack.
 class HeapObject {
  public:
-  enum class Kind { kRange, kView, kGenerator, kMethod, kFunction, kNamespace, kLoop, kMacro, kCycler, kJoiner };
+  enum class Kind {
+    kRange,
+    kView,
+    kGenerator,
+    kMethod,
+    kFunction,
+    kNamespace,
+    kLoop,
+    kMacro,
+    kCycler,
+    kJoiner
+  };
   explicit HeapObject(Kind kind) : kind_(kind) {}
   HeapObject(const HeapObject&) = delete;
   HeapObject& operator=(const HeapObject&) = delete;
@@ -37,7 +48,8 @@ class Runtime {
   Runtime(const ChatTemplateLimits& limits, std::function<int64_t()> now);
 
   // Errors of the running template; the message says which line.
-  tl::unexpected<Error> Fail(std::string_view message) const;         // kCorrupt: the template's fault
+  // kCorrupt: the template's fault
+  tl::unexpected<Error> Fail(std::string_view message) const;
   tl::unexpected<Error> Unsupported(std::string_view message) const;  // kUnsupported
   tl::unexpected<Error> Exhausted(std::string_view message) const;    // kResourceExhausted
 
@@ -46,12 +58,14 @@ class Runtime {
     if (++steps_ > limits_.max_steps) return StepsExhausted();
     return {};
   }
-  // Accounts for reading or comparing that many bytes, in steps: the limit on steps is a limit on time.
+  // Accounts for reading or comparing that many bytes, in steps: the limit on steps is a limit on
+  // time.
   Status Work(size_t bytes) {
     steps_ += static_cast<int64_t>(bytes / kBytesPerStep);
     return Step();
   }
-  // Accounts for that many new bytes. Nothing is given back when a value goes: the limit bounds both memory and time.
+  // Accounts for that many new bytes. Nothing is given back when a value goes: the limit bounds
+  // both memory and time.
   Status Allocate(size_t bytes);
 
   Result<Value> NewString(Text text, bool markup = false);
@@ -100,7 +114,8 @@ class Nested {
   Runtime& rt_;
 };
 
-// Builds a string within the budget: after the first failure appending does nothing, and Finish says why.
+// Builds a string within the budget: after the first failure appending does nothing, and Finish
+// says why.
 class TextBuilder {
  public:
   explicit TextBuilder(Runtime& rt) : rt_(rt) {}

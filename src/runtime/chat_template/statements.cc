@@ -35,8 +35,10 @@ Result<Evaluator::Flow> Evaluator::Run(const Stmt& stmt, const ScopePtr& scope) 
       HEARTH_RETURN_IF_ERROR(WriteValue(value));
       return Flow::kNext;
     }
-    case Stmt::Kind::kIf: return RunIf(stmt, scope);
-    case Stmt::Kind::kFor: return RunFor(stmt, scope);
+    case Stmt::Kind::kIf:
+      return RunIf(stmt, scope);
+    case Stmt::Kind::kFor:
+      return RunFor(stmt, scope);
     case Stmt::Kind::kSet: {
       HEARTH_ASSIGN_OR_RETURN(Value value, Evaluate(*stmt.expr, scope));
       HEARTH_RETURN_IF_ERROR(Assign(*stmt.target, std::move(value), scope));
@@ -67,9 +69,12 @@ Result<Evaluator::Flow> Evaluator::Run(const Stmt& stmt, const ScopePtr& scope) 
     case Stmt::Kind::kWith:
       HEARTH_RETURN_IF_ERROR(RunWith(stmt, scope));
       return Flow::kNext;
-    case Stmt::Kind::kScope: return Run(stmt.body, std::make_shared<Scope>(scope));
-    case Stmt::Kind::kBreak: return Flow::kBreak;
-    case Stmt::Kind::kContinue: return Flow::kContinue;
+    case Stmt::Kind::kScope:
+      return Run(stmt.body, std::make_shared<Scope>(scope));
+    case Stmt::Kind::kBreak:
+      return Flow::kBreak;
+    case Stmt::Kind::kContinue:
+      return Flow::kContinue;
   }
   return Flow::kNext;
 }
@@ -104,7 +109,8 @@ Result<Value> Evaluator::Selected(const Stmt& stmt, const Value& items, const Sc
   return rt_.NewList(std::move(selected));
 }
 
-Result<Evaluator::Flow> Evaluator::RunLoop(const Stmt& stmt, const Value& items, const ScopePtr& scope, int depth0) {
+Result<Evaluator::Flow> Evaluator::RunLoop(const Stmt& stmt, const Value& items,
+                                           const ScopePtr& scope, int depth0) {
   Value source = items;
   if (stmt.condition != nullptr) {
     HEARTH_ASSIGN_OR_RETURN(source, Selected(stmt, items, scope));
@@ -170,14 +176,17 @@ Status Evaluator::Assign(const Expr& target, Value value, const ScopePtr& scope)
         if (!more) break;
         items.push_back(item);
         if (items.size() > target.items.size()) {
-          return rt_.Fail("too many values to unpack (expected " + std::to_string(target.items.size()) + ")");
+          return rt_.Fail("too many values to unpack (expected " +
+                          std::to_string(target.items.size()) + ")");
         }
       }
       if (items.size() < target.items.size()) {
-        return rt_.Fail("not enough values to unpack (expected " + std::to_string(target.items.size()) + ", got " +
+        return rt_.Fail("not enough values to unpack (expected " +
+                        std::to_string(target.items.size()) + ", got " +
                         std::to_string(items.size()) + ")");
       }
-      for (size_t i = 0; i < items.size(); ++i) HEARTH_RETURN_IF_ERROR(Assign(*target.items[i], items[i], scope));
+      for (size_t i = 0; i < items.size(); ++i)
+        HEARTH_RETURN_IF_ERROR(Assign(*target.items[i], items[i], scope));
       return {};
     }
     default:
@@ -198,7 +207,8 @@ Result<Value> Evaluator::Capture(const Body& body, const ScopePtr& scope) {
 Status Evaluator::Write(const Text& text) {
   out_bytes_ += text.size_bytes();
   if (out_bytes_ > static_cast<size_t>(rt_.limits().max_output_bytes)) {
-    return rt_.Exhausted("the template writes more than " + std::to_string(rt_.limits().max_output_bytes) + " bytes");
+    return rt_.Exhausted("the template writes more than " +
+                         std::to_string(rt_.limits().max_output_bytes) + " bytes");
   }
   out_->Append(text);
   return out_->ok() ? Status{} : Status(tl::unexpected(out_->Finish().error()));

@@ -7,8 +7,9 @@ namespace {
 
 constexpr const char* kDays[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                  "Thursday", "Friday", "Saturday"};
-constexpr const char* kMonths[] = {"January", "February", "March",     "April",   "May",      "June",
-                                   "July",    "August",   "September", "October", "November", "December"};
+constexpr const char* kMonths[] = {"January",   "February", "March",    "April",
+                                   "May",       "June",     "July",     "August",
+                                   "September", "October",  "November", "December"};
 
 struct IsoWeek {
   int year, week;
@@ -38,7 +39,8 @@ class Formatter {
   explicit Formatter(int64_t now) : now_(now) {
     const auto seconds = static_cast<std::time_t>(now);
     // A year beyond int's range cannot be broken down; the epoch stands in for it.
-    if (localtime_r(&seconds, &time_) == nullptr) time_ = std::tm{.tm_mday = 1, .tm_year = 70, .tm_wday = 4};
+    if (localtime_r(&seconds, &time_) == nullptr)
+      time_ = std::tm{.tm_mday = 1, .tm_year = 70, .tm_wday = 4};
   }
 
   std::string Format(std::string_view format);
@@ -75,49 +77,125 @@ bool Formatter::Directive(char directive) {
   const std::string_view day = kDays[time_.tm_wday];
   const std::string_view month = kMonths[time_.tm_mon];
   switch (directive) {
-    case 'a': PutName(day.substr(0, 3)); break;
-    case 'A': PutName(day); break;
+    case 'a':
+      PutName(day.substr(0, 3));
+      break;
+    case 'A':
+      PutName(day);
+      break;
     case 'b':
-    case 'h': PutName(month.substr(0, 3)); break;
-    case 'B': PutName(month); break;
-    case 'c': out_ += Formatter(now_).Format("%a %b %e %H:%M:%S %Y"); break;
-    case 'C': PutNumber(year / 100, 2, '0'); break;
-    case 'd': PutNumber(time_.tm_mday, 2, '0'); break;
+    case 'h':
+      PutName(month.substr(0, 3));
+      break;
+    case 'B':
+      PutName(month);
+      break;
+    case 'c':
+      out_ += Formatter(now_).Format("%a %b %e %H:%M:%S %Y");
+      break;
+    case 'C':
+      PutNumber(year / 100, 2, '0');
+      break;
+    case 'd':
+      PutNumber(time_.tm_mday, 2, '0');
+      break;
     case 'D':
-    case 'x': out_ += Formatter(now_).Format("%m/%d/%y"); break;
-    case 'e': PutNumber(time_.tm_mday, 2, ' '); break;
-    case 'f': out_ += "000000"; break;  // the clock has whole seconds
-    case 'F': out_ += Formatter(now_).Format("%Y-%m-%d"); break;
-    case 'g': PutNumber(IsoWeekOf(time_).year % 100, 2, '0'); break;
-    case 'G': PutNumber(IsoWeekOf(time_).year, 4, '0'); break;
-    case 'H': PutNumber(time_.tm_hour, 2, '0'); break;
-    case 'I': PutNumber(hour12, 2, '0'); break;
-    case 'j': PutNumber(time_.tm_yday + 1, 3, '0'); break;
-    case 'k': PutNumber(time_.tm_hour, 2, ' '); break;
-    case 'l': PutNumber(hour12, 2, ' '); break;
-    case 'm': PutNumber(time_.tm_mon + 1, 2, '0'); break;
-    case 'M': PutNumber(time_.tm_min, 2, '0'); break;
-    case 'n': out_ += "\n"; break;
-    case 'p': PutName(time_.tm_hour < 12 ? "AM" : "PM"); break;
-    case 'P': PutName(time_.tm_hour < 12 ? "am" : "pm"); break;
-    case 'r': out_ += Formatter(now_).Format("%I:%M:%S %p"); break;
-    case 'R': out_ += Formatter(now_).Format("%H:%M"); break;
-    case 's': PutNumber(now_, 1, '0'); break;
-    case 'S': PutNumber(time_.tm_sec, 2, '0'); break;
-    case 't': out_ += "\t"; break;
+    case 'x':
+      out_ += Formatter(now_).Format("%m/%d/%y");
+      break;
+    case 'e':
+      PutNumber(time_.tm_mday, 2, ' ');
+      break;
+    case 'f':
+      out_ += "000000";
+      break;  // the clock has whole seconds
+    case 'F':
+      out_ += Formatter(now_).Format("%Y-%m-%d");
+      break;
+    case 'g':
+      PutNumber(IsoWeekOf(time_).year % 100, 2, '0');
+      break;
+    case 'G':
+      PutNumber(IsoWeekOf(time_).year, 4, '0');
+      break;
+    case 'H':
+      PutNumber(time_.tm_hour, 2, '0');
+      break;
+    case 'I':
+      PutNumber(hour12, 2, '0');
+      break;
+    case 'j':
+      PutNumber(time_.tm_yday + 1, 3, '0');
+      break;
+    case 'k':
+      PutNumber(time_.tm_hour, 2, ' ');
+      break;
+    case 'l':
+      PutNumber(hour12, 2, ' ');
+      break;
+    case 'm':
+      PutNumber(time_.tm_mon + 1, 2, '0');
+      break;
+    case 'M':
+      PutNumber(time_.tm_min, 2, '0');
+      break;
+    case 'n':
+      out_ += "\n";
+      break;
+    case 'p':
+      PutName(time_.tm_hour < 12 ? "AM" : "PM");
+      break;
+    case 'P':
+      PutName(time_.tm_hour < 12 ? "am" : "pm");
+      break;
+    case 'r':
+      out_ += Formatter(now_).Format("%I:%M:%S %p");
+      break;
+    case 'R':
+      out_ += Formatter(now_).Format("%H:%M");
+      break;
+    case 's':
+      PutNumber(now_, 1, '0');
+      break;
+    case 'S':
+      PutNumber(time_.tm_sec, 2, '0');
+      break;
+    case 't':
+      out_ += "\t";
+      break;
     case 'T':
-    case 'X': out_ += Formatter(now_).Format("%H:%M:%S"); break;
-    case 'u': PutNumber(time_.tm_wday == 0 ? 7 : time_.tm_wday, 1, '0'); break;
-    case 'U': PutNumber((time_.tm_yday + 7 - time_.tm_wday) / 7, 2, '0'); break;
-    case 'V': PutNumber(IsoWeekOf(time_).week, 2, '0'); break;
-    case 'w': PutNumber(time_.tm_wday, 1, '0'); break;
-    case 'W': PutNumber((time_.tm_yday + 7 - (time_.tm_wday + 6) % 7) / 7, 2, '0'); break;
-    case 'y': PutNumber(year % 100, 2, '0'); break;
-    case 'Y': PutNumber(year, 1, '0'); break;
+    case 'X':
+      out_ += Formatter(now_).Format("%H:%M:%S");
+      break;
+    case 'u':
+      PutNumber(time_.tm_wday == 0 ? 7 : time_.tm_wday, 1, '0');
+      break;
+    case 'U':
+      PutNumber((time_.tm_yday + 7 - time_.tm_wday) / 7, 2, '0');
+      break;
+    case 'V':
+      PutNumber(IsoWeekOf(time_).week, 2, '0');
+      break;
+    case 'w':
+      PutNumber(time_.tm_wday, 1, '0');
+      break;
+    case 'W':
+      PutNumber((time_.tm_yday + 7 - (time_.tm_wday + 6) % 7) / 7, 2, '0');
+      break;
+    case 'y':
+      PutNumber(year % 100, 2, '0');
+      break;
+    case 'Y':
+      PutNumber(year, 1, '0');
+      break;
     case 'z':
-    case 'Z': break;  // Python's datetime.now() knows no time zone
-    case '%': out_ += "%"; break;
-    default: return false;
+    case 'Z':
+      break;  // Python's datetime.now() knows no time zone
+    case '%':
+      out_ += "%";
+      break;
+    default:
+      return false;
   }
   return true;
 }

@@ -52,7 +52,8 @@ Result<Value> StrTitle(Runtime& rt, const Value& self, const Arguments& argument
   return Like(rt, self, TitleWords(rt, self.text()));
 }
 
-// Each character at the ends is looked for among the ones to strip: more of those than this have to be paid for.
+// Each character at the ends is looked for among the ones to strip: more of those than this have to
+// be paid for.
 constexpr size_t kFewChars = 64;
 
 template <Side side>
@@ -67,13 +68,15 @@ Result<Value> StrStrip(Runtime& rt, const Value& self, const Arguments& argument
 
 template <Side text_stays>
 Result<Value> StrPad(Runtime& rt, const Value& self, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "ljust", arguments, {"width", "fillchar"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "ljust", arguments, {"width", "fillchar"}, 1));
   HEARTH_ASSIGN_OR_RETURN(const int64_t width, bound.IntegerOr(rt, 0, 0));
   HEARTH_ASSIGN_OR_RETURN(const Text* fill, bound.TextOrNull(rt, 1));
   if (fill != nullptr && CountCodePoints(fill->view()) != 1) {
     return rt.Fail("The fill character must be exactly one character long");
   }
-  return Like(rt, self, Pad(rt, self.text(), width, fill == nullptr ? Text(" ") : *fill, text_stays));
+  return Like(rt, self,
+              Pad(rt, self.text(), width, fill == nullptr ? Text(" ") : *fill, text_stays));
 }
 
 Result<Value> StrZfill(Runtime& rt, const Value& self, const Arguments& arguments) {
@@ -114,7 +117,8 @@ Result<Value> StrPartition(Runtime& rt, const Value& self, const Arguments& argu
   const auto found = from_right ? FindLastBytes(text.view(), separator->view())
                                 : FindBytes(text.view(), separator->view(), 0);
   if (!found) {
-    return LikeList(rt, self, from_right ? Array{"", "", text} : Array{text, "", ""}, List::Kind::kTuple);
+    return LikeList(rt, self, from_right ? Array{"", "", text} : Array{text, "", ""},
+                    List::Kind::kTuple);
   }
   return LikeList(rt, self,
                   Array{text.Slice(0, *found), *separator,
@@ -123,7 +127,8 @@ Result<Value> StrPartition(Runtime& rt, const Value& self, const Arguments& argu
 }
 
 Result<Value> StrReplace(Runtime& rt, const Value& self, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "replace", arguments, {"old", "new", "count"}, 2));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "replace", arguments, {"old", "new", "count"}, 2));
   HEARTH_ASSIGN_OR_RETURN(const Text* old, RequiredText(rt, bound, 0));
   HEARTH_ASSIGN_OR_RETURN(const Text* replacement, RequiredText(rt, bound, 1));
   HEARTH_ASSIGN_OR_RETURN(const int64_t count, bound.IntegerOr(rt, 2, -1));
@@ -145,8 +150,8 @@ Result<Value> StrRemove(Runtime& rt, const Value& self, const Arguments& argumen
   return self;
 }
 
-// The part of self that optional `start` and `end` parameters name. `valid` is false if start lies behind the end, where
-// Python finds nothing, not even an empty string.
+// The part of self that optional `start` and `end` parameters name. `valid` is false if start lies
+// behind the end, where Python finds nothing, not even an empty string.
 struct Part {
   std::string_view bytes;
   int64_t offset = 0;  // code points before it
@@ -154,7 +159,8 @@ struct Part {
 };
 Result<Part> PartOf(Runtime& rt, const Value& self, const Bound& bound, size_t first_parameter) {
   const std::string_view bytes = self.text().view();
-  if (bound[first_parameter] == nullptr && bound[first_parameter + 1] == nullptr) return Part{bytes};
+  if (bound[first_parameter] == nullptr && bound[first_parameter + 1] == nullptr)
+    return Part{bytes};
   const auto length = static_cast<int64_t>(CountCodePoints(bytes));
   const auto limit = [&](size_t i, int64_t fallback) -> Result<int64_t> {
     if (bound[i] == nullptr || bound[i]->is_none()) return fallback;
@@ -173,8 +179,8 @@ Result<Part> PartOf(Runtime& rt, const Value& self, const Bound& bound, size_t f
 
 template <bool at_end>
 Result<Value> StrStartsWith(Runtime& rt, const Value& self, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
-                          Bind(rt, at_end ? "endswith" : "startswith", arguments, {"prefix", "start", "end"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, at_end ? "endswith" : "startswith", arguments,
+                                                  {"prefix", "start", "end"}, 1));
   HEARTH_ASSIGN_OR_RETURN(const Part part, PartOf(rt, self, bound, 1));
   Array candidates{*bound[0]};
   if (const List* list = bound[0]->list(); list != nullptr && list->kind != List::Kind::kList) {
@@ -184,7 +190,8 @@ Result<Value> StrStartsWith(Runtime& rt, const Value& self, const Arguments& arg
   for (const Value& candidate : candidates) {
     if (candidate.string() == nullptr) {
       return rt.Fail(std::string(at_end ? "endswith" : "startswith") +
-                     " first arg must be str or a tuple of str, not " + std::string(TypeName(candidate)));
+                     " first arg must be str or a tuple of str, not " +
+                     std::string(TypeName(candidate)));
     }
     const std::string_view wanted = candidate.text().view();
     HEARTH_RETURN_IF_ERROR(rt.Work(wanted.size()));
@@ -197,20 +204,24 @@ Result<Value> StrStartsWith(Runtime& rt, const Value& self, const Arguments& arg
 
 template <bool from_right, bool must_exist>
 Result<Value> StrFind(Runtime& rt, const Value& self, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "find", arguments, {"sub", "start", "end"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "find", arguments, {"sub", "start", "end"}, 1));
   HEARTH_ASSIGN_OR_RETURN(const Text* wanted, RequiredText(rt, bound, 0));
   HEARTH_ASSIGN_OR_RETURN(const Part part, PartOf(rt, self, bound, 1));
   if (part.valid) {
     const auto found = from_right ? FindLastBytes(part.bytes, wanted->view())
                                   : FindBytes(part.bytes, wanted->view(), 0);
-    if (found) return Value(part.offset + static_cast<int64_t>(CountCodePoints(part.bytes.substr(0, *found))));
+    if (found)
+      return Value(part.offset +
+                   static_cast<int64_t>(CountCodePoints(part.bytes.substr(0, *found))));
   }
   if (must_exist) return rt.Fail("substring not found");
   return Value(-1);
 }
 
 Result<Value> StrCount(Runtime& rt, const Value& self, const Arguments& arguments) {
-  HEARTH_ASSIGN_OR_RETURN(const Bound bound, Bind(rt, "count", arguments, {"sub", "start", "end"}, 1));
+  HEARTH_ASSIGN_OR_RETURN(const Bound bound,
+                          Bind(rt, "count", arguments, {"sub", "start", "end"}, 1));
   HEARTH_ASSIGN_OR_RETURN(const Text* wanted, RequiredText(rt, bound, 0));
   HEARTH_ASSIGN_OR_RETURN(const Part part, PartOf(rt, self, bound, 1));
   if (!part.valid) return Value(0);
@@ -259,7 +270,8 @@ Result<Value> StrTest(Runtime& rt, const Value& self, const Arguments& arguments
 }
 
 bool IsAsciiText(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 // Unlike the other predicates it holds for the empty string.
 bool IsPrintableText(std::string_view text) { return text.empty() || AllOf(text, IsPrintable); }

@@ -30,8 +30,8 @@ bool IsNumber(const Value& value) { return AsNumber(value).has_value(); }
 bool IsString(const Value& value) { return value.string() != nullptr; }
 bool IsMapping(const Value& value) { return value.dict() != nullptr; }
 bool IsSequence(const Value& value) {
-  return value.is_undefined() || value.string() != nullptr || value.list() != nullptr || value.dict() != nullptr ||
-         AsRange(value) != nullptr;
+  return value.is_undefined() || value.string() != nullptr || value.list() != nullptr ||
+         value.dict() != nullptr || AsRange(value) != nullptr;
 }
 bool IsEscaped(const Value& value) { return value.string() != nullptr && value.string()->markup; }
 

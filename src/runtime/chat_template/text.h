@@ -1,6 +1,6 @@
 #pragma once
-// A string with provenance: it remembers which of its bytes came from outside (a user's message), so that text that merely
-// looks like a special token can be told from the template's own.
+// A string with provenance: it remembers which of its bytes came from outside (a user's message),
+// so that text that merely looks like a special token can be told from the template's own.
 
 #include <cstddef>
 #include <string>
@@ -22,7 +22,8 @@ class Text {
 
   void Append(const Text& other);
   void Append(std::string_view bytes, bool trusted);
-  // Appends bytes [begin, end) of `other`. Requires: begin <= end <= other.size_bytes(), and `other` is not *this.
+  // Appends bytes [begin, end) of `other`. Requires: begin <= end <= other.size_bytes(), and
+  // `other` is not *this.
   void AppendRange(const Text& other, size_t begin, size_t end);
 
   const std::string& str() const { return bytes_; }

@@ -12,7 +12,8 @@ bool IsStripped(uint32_t c, std::string_view character, const Text* chars) {
   return chars->view().find(character) != std::string_view::npos;
 }
 
-// str.lower() of a capital sigma: final at the end of a word. Looking around passes over what has no case, which is paid for.
+// str.lower() of a capital sigma: final at the end of a word. Looking around passes over what has
+// no case, which is paid for.
 Result<bool> IsFinalSigma(Runtime& rt, std::string_view text, size_t pos, size_t size_bytes) {
   size_t before = pos;
   bool cased_before = false;
@@ -38,7 +39,8 @@ constexpr uint32_t kCapitalSigma = 0x3A3;
 constexpr uint32_t kFinalSigma = 0x3C2;
 
 // Appends the code point at `pos` in that case; returns its size in bytes.
-Result<size_t> AppendInCase(Runtime& rt, const Text& text, size_t pos, Case to, TextBuilder& builder) {
+Result<size_t> AppendInCase(Runtime& rt, const Text& text, size_t pos, Case to,
+                            TextBuilder& builder) {
   const CodePoint c = DecodeAt(text.view(), pos);
   const bool trusted = text.RunAt(pos).trusted;
   if (to == Case::kLower && c.value == kCapitalSigma) {
@@ -190,7 +192,8 @@ Result<Text> Replace(Runtime& rt, const Text& text, const Text& old, const Text&
   const std::string_view bytes = text.view();
   size_t copied = 0;
   size_t pos = 0;
-  for (int64_t done = 0; (count < 0 || done < count) && pos <= bytes.size() && builder.ok(); ++done) {
+  for (int64_t done = 0; (count < 0 || done < count) && pos <= bytes.size() && builder.ok();
+       ++done) {
     HEARTH_RETURN_IF_ERROR(rt.Step());
     const auto found = FindBytes(bytes, old.view(), pos);
     if (!found) break;
@@ -219,8 +222,7 @@ Result<Array> Split(Runtime& rt, const Text& text, const Text* separator, int64_
   return pieces;
 }
 
-Result<Array> SplitFromRight(Runtime& rt, const Text& text, const Text* separator,
-                             int64_t limit) {
+Result<Array> SplitFromRight(Runtime& rt, const Text& text, const Text* separator, int64_t limit) {
   if (separator == nullptr) return SplitAtSpacesFromRight(rt, text, limit);
   Array pieces;
   size_t end = text.size_bytes();
@@ -270,7 +272,9 @@ SliceIndices ResolveSlice(const SliceBounds& bounds, int64_t length) {
   const bool forward = bounds.step > 0;
   const int64_t low = forward ? 0 : -1;
   const int64_t high = forward ? length : length - 1;
-  const int64_t start = bounds.start ? Clamp(*bounds.start, length, low, high) : forward ? low : high;
+  const int64_t start = bounds.start ? Clamp(*bounds.start, length, low, high)
+                        : forward    ? low
+                                     : high;
   const int64_t stop = bounds.stop ? Clamp(*bounds.stop, length, low, high) : forward ? high : low;
   SliceIndices indices{start, stop, bounds.step, 0};
   if (forward && start < stop) indices.count = (stop - start - 1) / bounds.step + 1;
@@ -284,8 +288,7 @@ SliceIndices ResolveSlice(const SliceBounds& bounds, int64_t length) {
 
 Result<Text> SliceText(Runtime& rt, const Text& text, const SliceBounds& bounds) {
   const std::string_view bytes = text.view();
-  const SliceIndices indices =
-      ResolveSlice(bounds, static_cast<int64_t>(CountCodePoints(bytes)));
+  const SliceIndices indices = ResolveSlice(bounds, static_cast<int64_t>(CountCodePoints(bytes)));
   TextBuilder builder(rt);
   if (indices.count == 0) return builder.Finish();
   size_t pos = ByteOffset(bytes, static_cast<size_t>(indices.first));
@@ -297,7 +300,8 @@ Result<Text> SliceText(Runtime& rt, const Text& text, const SliceBounds& bounds)
   for (int64_t i = 0; i < indices.count && builder.ok(); ++i) {
     if (i > 0) {
       for (int64_t skip = indices.step; skip > 0; --skip) pos += DecodeAt(bytes, pos).size_bytes;
-      for (int64_t skip = indices.step; skip < 0; ++skip) pos -= DecodeBefore(bytes, pos).size_bytes;
+      for (int64_t skip = indices.step; skip < 0; ++skip)
+        pos -= DecodeBefore(bytes, pos).size_bytes;
     }
     builder.AppendRange(text, pos, pos + DecodeAt(bytes, pos).size_bytes);
   }

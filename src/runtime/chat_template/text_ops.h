@@ -27,8 +27,8 @@ Result<Text> TitleWords(Runtime& rt, const Text& text);
 Result<Text> Replace(Runtime& rt, const Text& text, const Text& old, const Text& replacement,
                      int64_t count);
 
-// split() and rsplit(): at `separator`, or at runs of blanks if null; at most `limit` cuts if that is not negative.
-// Lists of strings. Requires: the separator is not empty.
+// split() and rsplit(): at `separator`, or at runs of blanks if null; at most `limit` cuts if that
+// is not negative. Lists of strings. Requires: the separator is not empty.
 Result<Array> Split(Runtime& rt, const Text& text, const Text* separator, int64_t limit);
 Result<Array> SplitFromRight(Runtime& rt, const Text& text, const Text* separator, int64_t limit);
 Result<Array> SplitLines(Runtime& rt, const Text& text, bool keep_ends);
@@ -42,7 +42,8 @@ struct SliceBounds {
   int64_t step = 1;  // not 0
 };
 Result<Text> SliceText(Runtime& rt, const Text& text, const SliceBounds& bounds);
-// The indices that such a slice picks out of `length` items: from `first` to before `stop`, `count` of them.
+// The indices that such a slice picks out of `length` items: from `first` to before `stop`, `count`
+// of them.
 struct SliceIndices {
   int64_t first = 0, stop = 0, step = 1, count = 0;
 };

@@ -107,7 +107,8 @@ Status Writer::WriteKey(const Value& key) {
   } else if (key.is_none()) {
     WriteString(std::string("null"));
   } else {
-    return rt_.Fail("keys must be str, int, float, bool or None, not " + std::string(TypeName(key)));
+    return rt_.Fail("keys must be str, int, float, bool or None, not " +
+                    std::string(TypeName(key)));
   }
   return {};
 }
@@ -173,8 +174,7 @@ Status Writer::Write(const Value& value, int level) {
   } else if (const Dict* dict = value.dict()) {
     HEARTH_RETURN_IF_ERROR(WriteDict(*dict, level));
   } else {
-    return rt_.Fail("Object of type " + std::string(TypeName(value)) +
-                    " is not JSON serializable");
+    return rt_.Fail("Object of type " + std::string(TypeName(value)) + " is not JSON serializable");
   }
   return {};
 }

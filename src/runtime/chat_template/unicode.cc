@@ -54,7 +54,8 @@ CodePoint DecodeAt(std::string_view text, size_t pos) {
     if (left < 3 || !IsContinuation(byte(pos + 1)) || !IsContinuation(byte(pos + 2))) {
       return invalid;
     }
-    const uint32_t c = (first & 0x0F) << 12 | (byte(pos + 1) & 0x3Fu) << 6 | (byte(pos + 2) & 0x3Fu);
+    const uint32_t c =
+        (first & 0x0F) << 12 | (byte(pos + 1) & 0x3Fu) << 6 | (byte(pos + 2) & 0x3Fu);
     if (c < 0x800 || (c >= 0xD800 && c < 0xE000)) return invalid;
     return {c, 3};
   }
@@ -175,8 +176,9 @@ int MapCase(uint32_t c, Case to, uint32_t out[3]) {
 }
 
 int DecimalValue(uint32_t c) {
-  // Unicode gives every script's ten decimal digits consecutive code points, but two sets can be neighbours (the
-  // mathematical digits), so the value is the distance to the start of the range modulo ten.
+  // Unicode gives every script's ten decimal digits consecutive code points, but two sets can be
+  // neighbours (the mathematical digits), so the value is the distance to the start of the range
+  // modulo ten.
   const Range* range = FindRange(std::span<const Range>(kDecimal), c);
   return range == nullptr ? 0 : static_cast<int>((c - range->first) % 10);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// Code points as Python's str sees them: decoding, classes and case mappings. The tables come from Python itself
-// (make_unicode_tables.py).
+// Code points as Python's str sees them: decoding, classes and case mappings. The tables come from
+// Python itself (make_unicode_tables.py).
 
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +14,9 @@ struct CodePoint {
   uint32_t size_bytes = 1;
 };
 
-// Reads the code point that starts at `pos`. A byte that is not part of valid UTF-8 counts as one code point of its own,
-// 0xDC00 plus the byte, as Python's surrogateescape has it. Requires: pos < text.size().
+// Reads the code point that starts at `pos`. A byte that is not part of valid UTF-8 counts as one
+// code point of its own, 0xDC00 plus the byte, as Python's surrogateescape has it. Requires: pos <
+// text.size().
 CodePoint DecodeAt(std::string_view text, size_t pos);
 
 // The same for the code point that ends before `end`. Requires: 0 < end <= text.size().

@@ -14,7 +14,8 @@ namespace hearth::jinja {
 
 class Value;
 using Array = std::vector<Value>;
-// Insertion order is kept: tojson and items() show it. Keys are unique, and count as input wherever they are printed.
+// Insertion order is kept: tojson and items() show it. Keys are unique, and count as input wherever
+// they are printed.
 using Object = std::vector<std::pair<std::string, Value>>;
 
 struct Undefined {
@@ -26,25 +27,26 @@ struct None {};
 struct String;
 struct List;
 struct Dict;
-// Things that exist only while a template runs: macros, namespaces, loops, generators (runtime.h). Not owned.
+// Things that exist only while a template runs: macros, namespaces, loops, generators (runtime.h).
+// Not owned.
 class HeapObject;
 
 // Strings, lists and dicts are shared and immutable once built, so copying a Value is cheap.
 class Value {
  public:
   Value() : data_(Undefined{}) {}
-  Value(Undefined undefined) : data_(std::move(undefined)) {}           // NOLINT
-  Value(None none) : data_(none) {}                                     // NOLINT
-  Value(bool value) : data_(value) {}                                   // NOLINT
-  Value(int64_t value) : data_(value) {}                                // NOLINT
-  Value(int value) : data_(static_cast<int64_t>(value)) {}              // NOLINT
-  Value(double value) : data_(value) {}                                 // NOLINT
-  Value(Text text);                                                     // NOLINT
-  Value(std::string text) : Value(Text(std::move(text))) {}             // NOLINT
-  Value(const char* text) : Value(Text(std::string(text))) {}           // NOLINT
-  Value(Array array);                                                   // NOLINT
-  Value(const Object& object);                                          // NOLINT
-  Value(HeapObject* object) : data_(object) {}                          // NOLINT
+  Value(Undefined undefined) : data_(std::move(undefined)) {}  // NOLINT
+  Value(None none) : data_(none) {}                            // NOLINT
+  Value(bool value) : data_(value) {}                          // NOLINT
+  Value(int64_t value) : data_(value) {}                       // NOLINT
+  Value(int value) : data_(static_cast<int64_t>(value)) {}     // NOLINT
+  Value(double value) : data_(value) {}                        // NOLINT
+  Value(Text text);                                            // NOLINT
+  Value(std::string text) : Value(Text(std::move(text))) {}    // NOLINT
+  Value(const char* text) : Value(Text(std::string(text))) {}  // NOLINT
+  Value(Array array);                                          // NOLINT
+  Value(const Object& object);                                 // NOLINT
+  Value(HeapObject* object) : data_(object) {}                 // NOLINT
   static Value Of(String string);
   static Value Of(List list);
   static Value Of(Dict dict);

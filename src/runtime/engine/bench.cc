@@ -30,7 +30,8 @@ double MillisecondsSince(Clock::time_point start) {
 }
 
 double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2), values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2),
+                   values.end());
   return values[values.size() / 2];
 }
 
@@ -54,13 +55,16 @@ std::vector<TokenId> SomeTokens(int count, int vocab_size) {
 // A decoder with one sequence's KV cache.
 class PassTimer {
  public:
-  static Result<std::unique_ptr<PassTimer>> Create(Decoder& decoder, KvStorage storage, int num_positions) {
+  static Result<std::unique_ptr<PassTimer>> Create(Decoder& decoder, KvStorage storage,
+                                                   int num_positions) {
     const int num_blocks = (num_positions + kKvBlockTokens - 1) / kKvBlockTokens;
-    HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv, KvCacheStorage::Create(decoder.kv_shape(storage), num_blocks));
+    HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv,
+                            KvCacheStorage::Create(decoder.kv_shape(storage), num_blocks));
     return std::unique_ptr<PassTimer>(new PassTimer(decoder, std::move(kv), num_blocks));
   }
 
-  // One pass over `num_tokens` tokens at `start`, the logits of the last `num_outputs` included. Milliseconds.
+  // One pass over `num_tokens` tokens at `start`, the logits of the last `num_outputs` included.
+  // Milliseconds.
   double Pass(int start, int num_tokens, int num_outputs) {
     const Clock::time_point begin = Clock::now();
     const SequenceSlice slice{std::span(tokens_).first(num_tokens), start, blocks_, num_outputs};
@@ -73,25 +77,30 @@ class PassTimer {
   double Prefill(int num_tokens, int chunk) {
     double total = 0;
     for (int start = 0; start < num_tokens; start += chunk) {
-      total += Pass(start, std::min(chunk, num_tokens - start), start + chunk >= num_tokens ? 1 : 0);
+      total +=
+          Pass(start, std::min(chunk, num_tokens - start), start + chunk >= num_tokens ? 1 : 0);
     }
     return total;
   }
 
-  // Gives every position some K and V: memory never written would be one page of zeros, read from the cache.
+  // Gives every position some K and V: memory never written would be one page of zeros, read from
+  // the cache.
   void FillContext() {
     const KvShape& shape = kv_.shape();
     const size_t bytes = 2 * KvBlockBytes(shape.storage, shape.head_dim);
     for (int layer = 0; layer < shape.num_layers; ++layer) {
       for (const int block : blocks_) {
-        for (int head = 0; head < shape.num_kv_heads; ++head) std::memset(kv_.keys(layer, block, head), 0x11, bytes);
+        for (int head = 0; head < shape.num_kv_heads; ++head)
+          std::memset(kv_.keys(layer, block, head), 0x11, bytes);
       }
     }
   }
 
  private:
   PassTimer(Decoder& decoder, KvCacheStorage kv, int num_blocks)
-      : decoder_(&decoder), kv_(std::move(kv)), tokens_(SomeTokens(2048, decoder.hparams().vocab_size)),
+      : decoder_(&decoder),
+        kv_(std::move(kv)),
+        tokens_(SomeTokens(2048, decoder.hparams().vocab_size)),
         blocks_(num_blocks) {
     std::iota(blocks_.begin(), blocks_.end(), 0);
   }
@@ -107,7 +116,8 @@ template <typename Measure>
 double MedianOfRuns(Measure measure) {
   std::vector<double> runs;
   const Clock::time_point begin = Clock::now();
-  while (runs.size() < 3 || MillisecondsSince(begin) < kSecondsPerFigure * 1000) runs.push_back(measure());
+  while (runs.size() < 3 || MillisecondsSince(begin) < kSecondsPerFigure * 1000)
+    runs.push_back(measure());
   return Median(std::move(runs));
 }
 
@@ -136,7 +146,8 @@ class Bench {
     HEARTH_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path_));
     HEARTH_ASSIGN_OR_RETURN(report_.model, DescribeModel(file, options_.engine.kv_type));
     if (report_.model.is_embedding_model) {
-      return MakeError(ErrorCode::kUnsupported, report_.model.name + " is an embedding model; there is nothing to decode");
+      return MakeError(ErrorCode::kUnsupported,
+                       report_.model.name + " is an embedding model; there is nothing to decode");
     }
     ThreadPool pool(options_.engine.num_threads);
     report_.threads = pool.size();
@@ -145,8 +156,10 @@ class Bench {
     decoder_options.max_batch_tokens = options_.engine.max_batch_tokens;
     decoder_options.max_logits = kMaxVerify;
     decoder_options.integer_activations = options_.engine.activations == ActivationType::kInt8;
-    decoder_options.image = {options_.engine.cache_dir, options_.engine.use_disk_cache, options_.engine.on_load_progress};
-    HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder, Decoder::Load(file, pool, decoder_options));
+    decoder_options.image = {options_.engine.cache_dir, options_.engine.use_disk_cache,
+                             options_.engine.on_load_progress};
+    HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder,
+                            Decoder::Load(file, pool, decoder_options));
     report_.weight_bytes = decoder->weight_bytes();
     report_.macs_per_token = decoder->macs_per_token();
     HEARTH_RETURN_IF_ERROR(MeasureShortPasses(*decoder));
@@ -156,8 +169,9 @@ class Bench {
   Status MeasureShortPasses(Decoder& decoder) {
     const int chunk = options_.engine.max_batch_tokens;
     const int context = report_.model.context_length;
-    HEARTH_ASSIGN_OR_RETURN(const auto timer,
-                            PassTimer::Create(decoder, StorageOf(options_.engine.kv_type), std::min(2048, context)));
+    HEARTH_ASSIGN_OR_RETURN(
+        const auto timer,
+        PassTimer::Create(decoder, StorageOf(options_.engine.kv_type), std::min(2048, context)));
     Progress("decode and verify", 0.1);
     // Rounds of all widths in turn, so that a change of the machine's speed meets them alike.
     std::vector<std::vector<double>> times(kMaxVerify + 1);
@@ -165,15 +179,18 @@ class Bench {
     timer->Prefill(std::max(start, 1), chunk);
     const Clock::time_point begin = Clock::now();
     while (times[1].size() < 5 || MillisecondsSince(begin) < 2 * kSecondsPerFigure * 1000) {
-      for (int width = 1; width <= kMaxVerify; ++width) times[width].push_back(timer->Pass(start, width, width));
+      for (int width = 1; width <= kMaxVerify; ++width)
+        times[width].push_back(timer->Pass(start, width, width));
     }
     const double decode_ms = Median(times[1]);
     report_.decode_tps = 1000 / decode_ms;
-    for (int width = 2; width <= kMaxVerify; ++width) report_.verify_ratio[width] = Median(times[width]) / decode_ms;
+    for (int width = 2; width <= kMaxVerify; ++width)
+      report_.verify_ratio[width] = Median(times[width]) / decode_ms;
     for (const int length : {128, 512, 2048}) {
       if (length > context || (length == 2048 && options_.quick)) continue;
       Progress("prefill of " + std::to_string(length), 0.25);
-      report_.prefill_tps[length] = length * 1000 / MedianOfRuns([&] { return timer->Prefill(length, chunk); });
+      report_.prefill_tps[length] =
+          length * 1000 / MedianOfRuns([&] { return timer->Prefill(length, chunk); });
     }
     return {};
   }
@@ -186,7 +203,8 @@ class Bench {
       Progress("decode at " + std::to_string(context) + " tokens, " + name, 0.5);
       HEARTH_ASSIGN_OR_RETURN(const auto timer, PassTimer::Create(decoder, storage, context));
       timer->FillContext();
-      report_.long_decode_tps[name] = 1000 / MedianOfRuns([&] { return timer->Pass(context - 1, 1, 1); });
+      report_.long_decode_tps[name] =
+          1000 / MedianOfRuns([&] { return timer->Pass(context - 1, 1, 1); });
     }
     return {};
   }
@@ -196,9 +214,11 @@ class Bench {
     Progress("engine", 0.7);
     const Clock::time_point begin = Clock::now();
     EngineOptions engine_options = options_.engine;
-    HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Load(path_, engine_options));
+    HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                            Engine::Load(path_, engine_options));
     report_.load_ms = MillisecondsSince(begin);
-    const std::vector<TokenId> prompt = SomeTokens(std::min(128, engine->context_length() - 8), report_.model.vocab_size);
+    const std::vector<TokenId> prompt =
+        SomeTokens(std::min(128, engine->context_length() - 8), report_.model.vocab_size);
     HEARTH_ASSIGN_OR_RETURN(const std::vector<GenerateStats> first, Generate(*engine, {prompt}, 1));
     HEARTH_ASSIGN_OR_RETURN(const std::vector<GenerateStats> again, Generate(*engine, {prompt}, 1));
     report_.ttft_ms = first[0].time_to_first_token_ms;
@@ -209,16 +229,18 @@ class Bench {
     constexpr int kTokens = 64;
     report_.batch_requests = engine_options.max_sequences;
     std::vector<std::vector<TokenId>> prompts;
-    for (int i = 0; i < report_.batch_requests; ++i) prompts.push_back({prompt[0], prompt[static_cast<size_t>(i) + 1]});
+    for (int i = 0; i < report_.batch_requests; ++i)
+      prompts.push_back({prompt[0], prompt[static_cast<size_t>(i) + 1]});
     const Clock::time_point batch_begin = Clock::now();
-    HEARTH_ASSIGN_OR_RETURN(const std::vector<GenerateStats> batch, Generate(*engine, prompts, kTokens));
+    HEARTH_ASSIGN_OR_RETURN(const std::vector<GenerateStats> batch,
+                            Generate(*engine, prompts, kTokens));
     const double seconds = MillisecondsSince(batch_begin) / 1000;
     report_.batch_tps = static_cast<double>(batch.size()) * kTokens / seconds;
     return {};
   }
 
-  static Result<std::vector<GenerateStats>> Generate(Engine& engine, const std::vector<std::vector<TokenId>>& prompts,
-                                                     int max_tokens) {
+  static Result<std::vector<GenerateStats>> Generate(
+      Engine& engine, const std::vector<std::vector<TokenId>>& prompts, int max_tokens) {
     std::vector<std::promise<GenerateEvent>> ends(prompts.size());
     std::vector<std::future<GenerateEvent>> waits;
     for (auto& end : ends) waits.push_back(end.get_future());
@@ -228,9 +250,10 @@ class Bench {
       request.max_tokens = max_tokens;
       request.ignore_end_of_turn = true;
       request.sampling.temperature = 0;
-      const auto submitted = engine.Submit(std::move(request), [&end = ends[i]](GenerateEvent event) {
-        if (event.finished) end.set_value(std::move(event));
-      });
+      const auto submitted =
+          engine.Submit(std::move(request), [&end = ends[i]](GenerateEvent event) {
+            if (event.finished) end.set_value(std::move(event));
+          });
       if (!submitted) {
         for (size_t j = 0; j < i; ++j) waits[j].wait();  // their sinks still point at `ends`
         return tl::unexpected(submitted.error());
@@ -244,12 +267,15 @@ class Bench {
   void SetLimits() {
     const double bytes_per_second = report_.machine.read_gbps * 1e9;
     report_.decode_limit_tps = bytes_per_second / static_cast<double>(report_.weight_bytes);
-    report_.prefill_limit_tps = report_.machine.int8_gmacs * 1e9 / static_cast<double>(report_.macs_per_token);
+    report_.prefill_limit_tps =
+        report_.machine.int8_gmacs * 1e9 / static_cast<double>(report_.macs_per_token);
     for (const auto& [name, tps] : report_.long_decode_tps) {
       const KvStorage storage = name == "f16" ? KvStorage::kF16 : KvStorage::kInt8;
-      KvShape shape{report_.model.num_layers, report_.model.num_kv_heads, report_.model.head_dim, storage};
+      KvShape shape{report_.model.num_layers, report_.model.num_kv_heads, report_.model.head_dim,
+                    storage};
       const double kv_bytes = static_cast<double>(shape.bytes_per_token()) * report_.long_context;
-      report_.long_decode_limit_tps[name] = bytes_per_second / (static_cast<double>(report_.weight_bytes) + kv_bytes);
+      report_.long_decode_limit_tps[name] =
+          bytes_per_second / (static_cast<double>(report_.weight_bytes) + kv_bytes);
     }
   }
 
@@ -260,6 +286,8 @@ class Bench {
 
 }  // namespace
 
-Result<BenchReport> RunBench(const std::string& path, const BenchOptions& options) { return Bench(path, options).Run(); }
+Result<BenchReport> RunBench(const std::string& path, const BenchOptions& options) {
+  return Bench(path, options).Run();
+}
 
 }  // namespace hearth

@@ -1,5 +1,6 @@
 #pragma once
-// Measures a model on this machine: the passes of its decoder one by one, then the engine as its users meet it.
+// Measures a model on this machine: the passes of its decoder one by one, then the engine as its
+// users meet it.
 // Threads: one at a time; nothing else should run beside it.
 
 #include <functional>
@@ -19,29 +20,29 @@ struct BenchOptions {
   std::function<void(const std::string& step, double done)> on_progress;
 };
 
-// Speeds are medians of several runs. Limits: a pass cannot be faster than reading the weights (and the context's K and V) once
-// at `read_gbps`, nor than its multiply-adds at `int8_gmacs`.
+// Speeds are medians of several runs. Limits: a pass cannot be faster than reading the weights (and
+// the context's K and V) once at `read_gbps`, nor than its multiply-adds at `int8_gmacs`.
 struct BenchReport {
   ModelDescription model;
   std::string isa;
   int threads = 0;
   MachineLimits machine;
-  int64_t weight_bytes = 0;            // read by one pass
+  int64_t weight_bytes = 0;  // read by one pass
   int64_t macs_per_token = 0;
-  double decode_tps = 0;               // one token a pass at a short context
+  double decode_tps = 0;  // one token a pass at a short context
   double decode_limit_tps = 0;
   std::map<int, double> verify_ratio;  // n tokens in one pass: its time over one token's
   std::map<int, double> prefill_tps;   // by prompt length
   double prefill_limit_tps = 0;
-  int long_context = 0;                // tokens; 0: not measured
-  std::map<std::string, double> long_decode_tps;        // by KV type, at that context
+  int long_context = 0;                           // tokens; 0: not measured
+  std::map<std::string, double> long_decode_tps;  // by KV type, at that context
   std::map<std::string, double> long_decode_limit_tps;
-  double load_ms = 0;                  // of the engine, its image made before
-  double ttft_ms = 0;                  // submission of a 128-token prompt to its first token
-  double cached_ttft_ms = 0;           // the same prompt again
-  int batch_requests = 0;              // in the batch below; 0: not measured
-  double batch_tps = 0;                // tokens a second of all together
-  double peak_rss_mb = 0;              // of this process, the machine's measurement left out
+  double load_ms = 0;         // of the engine, its image made before
+  double ttft_ms = 0;         // submission of a 128-token prompt to its first token
+  double cached_ttft_ms = 0;  // the same prompt again
+  int batch_requests = 0;     // in the batch below; 0: not measured
+  double batch_tps = 0;       // tokens a second of all together
+  double peak_rss_mb = 0;     // of this process, the machine's measurement left out
 };
 
 // Errors: those of Engine::Load; kUnsupported for an embedding model.

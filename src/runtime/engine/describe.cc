@@ -21,7 +21,8 @@ Result<ModelDescription> DescribeModel(const GgufFile& file, KvType kv_type) {
     d.num_parameters += static_cast<int64_t>(tensor.num_columns() * tensor.num_rows());
   }
   d.bytes_by_type.assign(by_type.begin(), by_type.end());
-  std::ranges::stable_sort(d.bytes_by_type, [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::ranges::stable_sort(d.bytes_by_type,
+                           [](const auto& a, const auto& b) { return a.second > b.second; });
 
   HEARTH_ASSIGN_OR_RETURN(d.architecture, file.GetString("general.architecture"));
   HParams h;
@@ -31,7 +32,8 @@ Result<ModelDescription> DescribeModel(const GgufFile& file, KvType kv_type) {
   } else {
     HEARTH_ASSIGN_OR_RETURN(const DecoderSpec spec, ReadDecoderSpec(file));
     h = spec.hparams;
-    d.kv_bytes_per_token = KvShape{h.num_layers, h.num_kv_heads, h.head_dim, StorageOf(kv_type)}.bytes_per_token();
+    d.kv_bytes_per_token =
+        KvShape{h.num_layers, h.num_kv_heads, h.head_dim, StorageOf(kv_type)}.bytes_per_token();
   }
   d.num_layers = h.num_layers;
   d.hidden_size = h.hidden_size;

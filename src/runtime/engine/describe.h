@@ -10,6 +10,8 @@ namespace hearth {
 
 Result<ModelDescription> DescribeModel(const GgufFile& file, KvType kv_type);
 
-inline KvStorage StorageOf(KvType type) { return type == KvType::kF16 ? KvStorage::kF16 : KvStorage::kInt8; }
+inline KvStorage StorageOf(KvType type) {
+  return type == KvType::kF16 ? KvStorage::kF16 : KvStorage::kInt8;
+}
 
 }  // namespace hearth

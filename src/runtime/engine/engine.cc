@@ -38,8 +38,9 @@ Result<int> NumKvBlocks(const EngineOptions& options, const KvShape& shape, int 
   if (budget < blocks_per_context * block_bytes) {
     return MakeError(ErrorCode::kResourceExhausted,
                      "a context of " + std::to_string(context_length) + " tokens needs " +
-                         std::to_string(blocks_per_context * block_bytes) + " bytes of KV cache, the budget is " +
-                         std::to_string(budget) + ": ask for a shorter context or a larger budget");
+                         std::to_string(blocks_per_context * block_bytes) +
+                         " bytes of KV cache, the budget is " + std::to_string(budget) +
+                         ": ask for a shorter context or a larger budget");
   }
   return static_cast<int>(std::min<int64_t>(budget / block_bytes, 1 << 24));
 }
@@ -51,7 +52,8 @@ std::string TokenTextOr(const Tokenizer& tokenizer, std::optional<TokenId> id) {
 }  // namespace
 
 struct Engine::Impl {
-  // Everything below is built by Load and then belongs to the engine's thread, except what is immutable.
+  // Everything below is built by Load and then belongs to the engine's thread, except what is
+  // immutable.
   EngineOptions options;
   ModelDescription description;
   GgufFile file;
@@ -71,9 +73,9 @@ struct Engine::Impl {
   std::vector<std::function<void()>> commands;  // run by the engine's thread between two passes
   std::vector<RequestId> cancelled;
   EngineLoad load;
-  int num_queued = 0;       // submitted and not yet admitted
+  int num_queued = 0;  // submitted and not yet admitted
   RequestId next_id = 1;
-  bool draining = false;    // no new requests
+  bool draining = false;  // no new requests
   bool stopping = false;
   std::thread thread;
 
@@ -105,7 +107,8 @@ void Engine::Impl::Loop() {
     {
       std::unique_lock lock(mutex);
       const bool idle = !scheduler || scheduler->idle();
-      if (idle) wake.wait(lock, [&] { return stopping || !commands.empty() || !cancelled.empty(); });
+      if (idle)
+        wake.wait(lock, [&] { return stopping || !commands.empty() || !cancelled.empty(); });
       work.swap(commands);
       to_cancel.swap(cancelled);
       if (stopping && work.empty()) break;
@@ -116,7 +119,8 @@ void Engine::Impl::Loop() {
     }
     if (scheduler && !scheduler->idle()) {
       scheduler->Admit();
-      Publish();  // before the step: who runs does not count as waiting when its first token arrives
+      // before the step: who runs does not count as waiting when its first token arrives
+      Publish();
       scheduler->Step();
     }
     Publish();
@@ -128,45 +132,52 @@ void Engine::Impl::Publish() {
   if (!scheduler) return;
   const Scheduler::Load now = scheduler->load();
   const std::lock_guard lock(mutex);
-  load = {now.running, now.waiting, now.kv_usage, now.prefix_queries, now.prefix_hits, now.preemptions, now.steps};
+  load = {now.running,     now.waiting,     now.kv_usage, now.prefix_queries,
+          now.prefix_hits, now.preemptions, now.steps};
   num_queued = now.waiting + static_cast<int>(commands.size());
 }
 
 Status Engine::Impl::CheckRequest(const GenerateRequest& request) const {
   const int vocab_size = description.vocab_size;
   if (!decoder) {
-    return MakeError(ErrorCode::kUnsupported, description.name + " is an embedding model and cannot generate text");
+    return MakeError(ErrorCode::kUnsupported,
+                     description.name + " is an embedding model and cannot generate text");
   }
   if (request.prompt.empty()) return MakeError(ErrorCode::kInvalidArgument, "the prompt is empty");
   for (const TokenId id : request.prompt) {
     if (id < 0 || id >= vocab_size) {
-      return MakeError(ErrorCode::kInvalidArgument, "token id " + std::to_string(id) + " is outside the vocabulary of " +
+      return MakeError(ErrorCode::kInvalidArgument, "token id " + std::to_string(id) +
+                                                        " is outside the vocabulary of " +
                                                         std::to_string(vocab_size) + " tokens");
     }
   }
   if (static_cast<int64_t>(request.prompt.size()) >= context_length) {
-    return MakeError(ErrorCode::kInvalidArgument, "the prompt has " + std::to_string(request.prompt.size()) +
-                                                      " tokens, the context holds " + std::to_string(context_length) +
-                                                      " of prompt and answer together");
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "the prompt has " + std::to_string(request.prompt.size()) +
+                         " tokens, the context holds " + std::to_string(context_length) +
+                         " of prompt and answer together");
   }
   for (const std::string& stop : request.stop) {
     if (stop.empty()) return MakeError(ErrorCode::kInvalidArgument, "a stop string is empty");
   }
   if (request.max_tokens < -1) {
-    return MakeError(ErrorCode::kInvalidArgument, "max_tokens is " + std::to_string(request.max_tokens));
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "max_tokens is " + std::to_string(request.max_tokens));
   }
   return ValidateSamplingOptions(request.sampling, vocab_size);
 }
 
-Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
+                                             const EngineOptions& options) {
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   HEARTH_ASSIGN_OR_RETURN(impl->file, GgufFile::Open(path));
   HEARTH_ASSIGN_OR_RETURN(impl->description, DescribeModel(impl->file, options.kv_type));
   HEARTH_ASSIGN_OR_RETURN(impl->tokenizer, Tokenizer::FromGguf(impl->file));
   if (impl->tokenizer->vocab_size() > impl->description.vocab_size) {
-    return MakeError(ErrorCode::kCorrupt, path + ": the tokenizer has " + std::to_string(impl->tokenizer->vocab_size()) +
-                                              " tokens, the model " + std::to_string(impl->description.vocab_size));
+    return MakeError(ErrorCode::kCorrupt,
+                     path + ": the tokenizer has " + std::to_string(impl->tokenizer->vocab_size()) +
+                         " tokens, the model " + std::to_string(impl->description.vocab_size));
   }
   const int wanted = options.context_length > 0 ? options.context_length : kDefaultContextLength;
   impl->context_length = std::min(wanted, impl->description.context_length);
@@ -178,18 +189,21 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path, const Engi
   decoder_options.integer_activations = options.activations == ActivationType::kInt8;
   decoder_options.image = {options.cache_dir, options.use_disk_cache, options.on_load_progress};
   if (impl->description.is_embedding_model) {
-    HEARTH_ASSIGN_OR_RETURN(impl->encoder, BertEncoder::Load(impl->file, *impl->pool, decoder_options));
+    HEARTH_ASSIGN_OR_RETURN(impl->encoder,
+                            BertEncoder::Load(impl->file, *impl->pool, decoder_options));
   } else {
     HEARTH_ASSIGN_OR_RETURN(impl->decoder, Decoder::Load(impl->file, *impl->pool, decoder_options));
     const KvShape shape = impl->decoder->kv_shape(StorageOf(options.kv_type));
-    HEARTH_ASSIGN_OR_RETURN(const int num_blocks, NumKvBlocks(options, shape, impl->context_length));
+    HEARTH_ASSIGN_OR_RETURN(const int num_blocks,
+                            NumKvBlocks(options, shape, impl->context_length));
     HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv, KvCacheStorage::Create(shape, num_blocks));
     impl->kv = std::make_unique<KvCacheStorage>(std::move(kv));
     SchedulerOptions scheduler_options;
     scheduler_options.context_length = impl->context_length;
     scheduler_options.max_sequences = options.max_sequences;
     scheduler_options.max_batch_tokens = decoder_options.max_batch_tokens;
-    impl->scheduler = std::make_unique<Scheduler>(*impl->decoder, *impl->kv, *impl->tokenizer, scheduler_options);
+    impl->scheduler =
+        std::make_unique<Scheduler>(*impl->decoder, *impl->kv, *impl->tokenizer, scheduler_options);
     if (!impl->description.chat_template.empty()) {
       auto parsed = ChatTemplate::Parse(impl->description.chat_template);
       if (parsed) {
@@ -233,15 +247,16 @@ Result<RequestId> Engine::Submit(GenerateRequest request, EventSink sink) {
     const std::lock_guard lock(impl_->mutex);
     if (impl_->draining) return MakeError(ErrorCode::kUnavailable, "the engine is shutting down");
     if (impl_->num_queued >= impl_->options.max_queued_requests) {
-      return MakeError(ErrorCode::kResourceExhausted,
-                       "the queue is full: " + std::to_string(impl_->num_queued) + " requests are waiting");
+      return MakeError(
+          ErrorCode::kResourceExhausted,
+          "the queue is full: " + std::to_string(impl_->num_queued) + " requests are waiting");
     }
     ++impl_->num_queued;
     id = impl_->next_id++;
-    impl_->commands.push_back(
-        [impl = impl_.get(), id, now, request = std::move(request), sink = std::move(sink)]() mutable {
-          impl->scheduler->Add(id, std::move(request), std::move(sink), now);
-        });
+    impl_->commands.push_back([impl = impl_.get(), id, now, request = std::move(request),
+                               sink = std::move(sink)]() mutable {
+      impl->scheduler->Add(id, std::move(request), std::move(sink), now);
+    });
   }
   impl_->wake.notify_all();
   return id;
@@ -258,8 +273,10 @@ void Engine::Cancel(RequestId id) {
 Result<Engine::ChatTokens> Engine::RenderChat(jinja::Object context) const {
   if (!impl_->chat_template) {
     const std::string& why = impl_->chat_template_error;
-    return MakeError(ErrorCode::kUnsupported, impl_->description.name + (why.empty() ? " has no chat template"
-                                                                                   : "'s chat template cannot be used: " + why));
+    return MakeError(
+        ErrorCode::kUnsupported,
+        impl_->description.name +
+            (why.empty() ? " has no chat template" : "'s chat template cannot be used: " + why));
   }
   const Tokenizer& tokenizer = *impl_->tokenizer;
   context.emplace_back("bos_token", jinja::Value(TokenTextOr(tokenizer, tokenizer.bos())));
@@ -273,8 +290,8 @@ Result<Engine::ChatTokens> Engine::RenderChat(jinja::Object context) const {
   result.text = text.str();
   result.tokens = tokenizer.Encode(segments, true);
   // A template that writes BOS itself must not get it twice.
-  if (result.tokens.size() >= 2 && tokenizer.bos() && tokenizer.adds_bos() && result.tokens[0] == *tokenizer.bos() &&
-      result.tokens[1] == *tokenizer.bos()) {
+  if (result.tokens.size() >= 2 && tokenizer.bos() && tokenizer.adds_bos() &&
+      result.tokens[0] == *tokenizer.bos() && result.tokens[1] == *tokenizer.bos()) {
     result.tokens.erase(result.tokens.begin());
   }
   return result;
@@ -282,12 +299,14 @@ Result<Engine::ChatTokens> Engine::RenderChat(jinja::Object context) const {
 
 Result<EmbeddingResult> Engine::Embed(std::string_view text) {
   if (!impl_->encoder) {
-    return MakeError(ErrorCode::kUnsupported, impl_->description.name + " is not an embedding model");
+    return MakeError(ErrorCode::kUnsupported,
+                     impl_->description.name + " is not an embedding model");
   }
   const std::vector<TokenId> tokens = impl_->tokenizer->Encode(text, true);
   if (static_cast<int>(tokens.size()) > impl_->context_length) {
-    return MakeError(ErrorCode::kInvalidArgument, "the text has " + std::to_string(tokens.size()) + " tokens, " +
-                                                      impl_->description.name + " takes " +
+    return MakeError(ErrorCode::kInvalidArgument, "the text has " + std::to_string(tokens.size()) +
+                                                      " tokens, " + impl_->description.name +
+                                                      " takes " +
                                                       std::to_string(impl_->context_length));
   }
   return impl_->RunOnEngine<Result<EmbeddingResult>>([&]() -> Result<EmbeddingResult> {
@@ -301,10 +320,12 @@ Result<std::vector<float>> Engine::Score(std::span<const TokenId> tokens, int fi
   if (!as_request.prompt.empty()) as_request.prompt.pop_back();  // the last token is only predicted
   HEARTH_RETURN_IF_ERROR(impl_->CheckRequest(as_request));
   if (tokens.back() < 0 || tokens.back() >= impl_->description.vocab_size) {
-    return MakeError(ErrorCode::kInvalidArgument, "token id " + std::to_string(tokens.back()) + " is outside the vocabulary");
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "token id " + std::to_string(tokens.back()) + " is outside the vocabulary");
   }
   HEARTH_CHECK(first >= 1 && first < static_cast<int>(tokens.size()));
-  return impl_->RunOnEngine<Result<std::vector<float>>>([&] { return impl_->scheduler->Score(tokens, first); });
+  return impl_->RunOnEngine<Result<std::vector<float>>>(
+      [&] { return impl_->scheduler->Score(tokens, first); });
 }
 
 EngineLoad Engine::load() const {

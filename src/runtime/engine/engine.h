@@ -1,6 +1,6 @@
 #pragma once
-// The runtime's public face: loads one model and serves generation requests from it in continuous batches, on one engine
-// thread that owns the model and its KV cache.
+// The runtime's public face: loads one model and serves generation requests from it in continuous
+// batches, on one engine thread that owns the model and its KV cache.
 // Threads: every method is safe from many threads; sinks are called on the engine's thread.
 
 #include <cstdint>
@@ -24,23 +24,26 @@ enum class ActivationType {
 };
 
 struct EngineOptions {
-  int num_threads = 0;           // 0: one per core
-  int context_length = 0;        // 0: the model's own, at most 8192
-  int max_sequences = 16;        // decoded in one batch
-  int max_batch_tokens = 512;    // in one pass; longer prompts are prefilled in chunks
-  int max_queued_requests = 256; // waiting behind the batch; more are refused with kResourceExhausted
-  int64_t kv_budget_bytes = 0;   // hard limit; 0: four full contexts, at most a quarter of the machine's memory
+  int num_threads = 0;         // 0: one per core
+  int context_length = 0;      // 0: the model's own, at most 8192
+  int max_sequences = 16;      // decoded in one batch
+  int max_batch_tokens = 512;  // in one pass; longer prompts are prefilled in chunks
+  // waiting behind the batch; more are refused with kResourceExhausted
+  int max_queued_requests = 256;
+  // hard limit; 0: four full contexts, at most a quarter of the machine's memory
+  int64_t kv_budget_bytes = 0;
   KvType kv_type = KvType::kF16;
   ActivationType activations = ActivationType::kInt8;
-  std::string cache_dir;         // for the re-laid weights; empty: ${XDG_CACHE_HOME:-~/.cache}/hearth
-  bool use_disk_cache = true;    // false: the re-laid weights are kept in memory only
+  // for the re-laid weights; empty: ${XDG_CACHE_HOME:-~/.cache}/hearth
+  std::string cache_dir;
+  bool use_disk_cache = true;  // false: the re-laid weights are kept in memory only
   // Called while the weights are re-laid (the first start with a model), with 0 to 1.
   std::function<void(double)> on_load_progress;
 };
 
 // What a model is and needs, as `hearth show` prints it.
 struct ModelDescription {
-  std::string name;          // general.name, or the file's
+  std::string name;  // general.name, or the file's
   std::string architecture;
   std::string path;
   int64_t file_bytes = 0;
@@ -55,7 +58,7 @@ struct ModelDescription {
   int context_length = 0;          // what the model was trained for
   int64_t kv_bytes_per_token = 0;  // at EngineOptions::kv_type
   bool is_embedding_model = false;
-  std::string chat_template;       // empty: none
+  std::string chat_template;                                   // empty: none
   std::vector<std::pair<std::string, int64_t>> bytes_by_type;  // "Q4_K" -> bytes, largest first
 };
 
@@ -71,9 +74,11 @@ struct EngineLoad {
 
 class Engine {
  public:
-  // Errors: those of GgufFile::Open; kUnsupported for an architecture we lack (named); kCorrupt for missing or misshapen
-  // tensors; kResourceExhausted when the KV budget does not hold one context (says how much it needs).
-  static Result<std::unique_ptr<Engine>> Load(const std::string& path, const EngineOptions& options);
+  // Errors: those of GgufFile::Open; kUnsupported for an architecture we lack (named); kCorrupt for
+  // missing or misshapen tensors; kResourceExhausted when the KV budget does not hold one context
+  // (says how much it needs).
+  static Result<std::unique_ptr<Engine>> Load(const std::string& path,
+                                              const EngineOptions& options);
   // Reads only the header; no weights are loaded.
   static Result<ModelDescription> Describe(const std::string& path, KvType kv_type = KvType::kF16);
   ~Engine();
@@ -83,29 +88,33 @@ class Engine {
   int context_length() const;  // of prompt and answer together, as this engine was loaded
   const EngineOptions& options() const;
 
-  // Errors: kInvalidArgument (sampling fields, an empty prompt, token ids outside the vocabulary, a prompt that does not
-  // leave room for one token: names both lengths), kResourceExhausted (queue full), kUnavailable (shutting down),
-  // kUnsupported (an embedding model).
+  // Errors: kInvalidArgument (sampling fields, an empty prompt, token ids outside the vocabulary, a
+  // prompt that does not leave room for one token: names both lengths), kResourceExhausted (queue
+  // full), kUnavailable (shutting down), kUnsupported (an embedding model).
   Result<RequestId> Submit(GenerateRequest request, EventSink sink);
   void Cancel(RequestId id);
 
-  // Renders the model's chat template with `context` (messages, tools, add_generation_prompt, ...; bos_token and eos_token are
-  // added) and tokenises it; text marked as input never becomes a special token.
+  // Renders the model's chat template with `context` (messages, tools, add_generation_prompt, ...;
+  // bos_token and eos_token are added) and tokenises it; text marked as input never becomes a
+  // special token.
   struct ChatTokens {
     std::string text;
     std::vector<TokenId> tokens;
   };
   Result<ChatTokens> RenderChat(jinja::Object context) const;
 
-  // Sentence embedding. Errors: kUnsupported for a model that is not an embedding model, kInvalidArgument when too long.
+  // Sentence embedding. Errors: kUnsupported for a model that is not an embedding model,
+  // kInvalidArgument when too long.
   Result<EmbeddingResult> Embed(std::string_view text);
 
-  // Natural log of the probability of tokens[i + 1] given tokens[0..i], for i >= first - 1; runs alone, on the engine's thread.
+  // Natural log of the probability of tokens[i + 1] given tokens[0..i], for i >= first - 1; runs
+  // alone, on the engine's thread.
   // Requires 1 <= first < tokens.size(). Errors: as Submit.
   Result<std::vector<float>> Score(std::span<const TokenId> tokens, int first);
 
   EngineLoad load() const;
-  // Refuses new requests, ends those that wait, and lets the running ones finish until `timeout_ms` has passed.
+  // Refuses new requests, ends those that wait, and lets the running ones finish until `timeout_ms`
+  // has passed.
   void Shutdown(int timeout_ms);
 
  private:

@@ -1,5 +1,5 @@
-// The engine's promises: what comes out for a request depends on that request alone, bit for bit, however it is batched, chunked,
-// cached or threaded; and every way an answer can end.
+// The engine's promises: what comes out for a request depends on that request alone, bit for bit,
+// however it is batched, chunked, cached or threaded; and every way an answer can end.
 
 #include "runtime/engine/engine.h"
 
@@ -19,17 +19,18 @@
 namespace hearth {
 namespace {
 
-using ::testing::HasSubstr;
 using hearth::testing::kTinyEndOfTurn;
 using hearth::testing::kTinyStartOfTurn;
 using hearth::testing::TinyModelOptions;
 using hearth::testing::WriteTinyModel;
+using ::testing::HasSubstr;
 
 // What a request gave, in full.
 struct Answer {
   std::string text;
   std::vector<TokenId> tokens;
-  std::vector<float> logprobs;  // of the tokens and their alternatives: equal only if the logits are
+  // of the tokens and their alternatives: equal only if the logits are
+  std::vector<float> logprobs;
   std::vector<float> prompt_logprobs;
   GenerateEvent end;
 
@@ -49,9 +50,11 @@ class Listener {
       for (const GeneratedToken& token : event.tokens) {
         answer.tokens.push_back(token.sampled.id);
         answer.logprobs.push_back(token.sampled.logprob);
-        for (const TokenLogprob& other : token.sampled.top) answer.logprobs.push_back(other.logprob);
+        for (const TokenLogprob& other : token.sampled.top)
+          answer.logprobs.push_back(other.logprob);
       }
-      for (const GeneratedToken& token : event.prompt_tokens) answer.prompt_logprobs.push_back(token.sampled.logprob);
+      for (const GeneratedToken& token : event.prompt_tokens)
+        answer.prompt_logprobs.push_back(token.sampled.logprob);
       if (++state->num_events == 1) state->first.set_value();
       if (!event.finished) return;
       state->ended = true;
@@ -88,11 +91,13 @@ std::vector<TokenId> Prompt(int index) {
   static constexpr int kLengths[] = {1, 5, 63, 64, 65, 130, 17, 200};
   std::vector<TokenId> tokens(kLengths[index % 8]);
   uint32_t state = 77u + static_cast<uint32_t>(index);
-  for (TokenId& token : tokens) token = static_cast<TokenId>((state = state * 1664525u + 1013904223u) >> 24);
+  for (TokenId& token : tokens)
+    token = static_cast<TokenId>((state = state * 1664525u + 1013904223u) >> 24);
   return tokens;
 }
 
-GenerateRequest Request(std::vector<TokenId> prompt, int max_tokens = 40, float temperature = 0.9f) {
+GenerateRequest Request(std::vector<TokenId> prompt, int max_tokens = 40,
+                        float temperature = 0.9f) {
   GenerateRequest request;
   request.prompt = std::move(prompt);
   request.max_tokens = max_tokens;
@@ -129,9 +134,11 @@ class EngineTest : public ::testing::Test {
     EXPECT_TRUE(id) << id.error().message;
     return listener.Wait();
   }
-  static std::vector<Answer> RunTogether(Engine& engine, const std::vector<GenerateRequest>& requests) {
+  static std::vector<Answer> RunTogether(Engine& engine,
+                                         const std::vector<GenerateRequest>& requests) {
     std::vector<Listener> listeners(requests.size());
-    for (size_t i = 0; i < requests.size(); ++i) EXPECT_TRUE(engine.Submit(requests[i], listeners[i].sink()));
+    for (size_t i = 0; i < requests.size(); ++i)
+      EXPECT_TRUE(engine.Submit(requests[i], listeners[i].sink()));
     std::vector<Answer> answers;
     for (Listener& listener : listeners) answers.push_back(listener.Wait());
     return answers;
@@ -171,17 +178,18 @@ TinyModelOptions Tiny(const char* architecture, TensorType type, int hidden_size
 
 class EveryModel : public EngineTest, public ::testing::WithParamInterface<ModelCase> {};
 
-INSTANTIATE_TEST_SUITE_P(All, EveryModel,
-                         ::testing::Values(ModelCase{"LlamaQ8_0", Tiny("llama", TensorType::kQ8_0)},
-                                           ModelCase{"LlamaQ4_1", Tiny("llama", TensorType::kQ4_1)},
-                                           ModelCase{"LlamaF16", Tiny("llama", TensorType::kF16)},
-                                           ModelCase{"LlamaQ6_K", Tiny("llama", TensorType::kQ6_K, 256)},
-                                           ModelCase{"Qwen2Q4_K", Tiny("qwen2", TensorType::kQ4_K, 256)},
-                                           ModelCase{"Qwen3Q5_0", Tiny("qwen3", TensorType::kQ5_0)},
-                                           ModelCase{"Qwen3Q2_K", Tiny("qwen3", TensorType::kQ2_K, 256)},
-                                           ModelCase{"Gemma3Q4_0", Tiny("gemma3", TensorType::kQ4_0)},
-                                           ModelCase{"Gemma3BF16", Tiny("gemma3", TensorType::kBF16)}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, EveryModel,
+    ::testing::Values(ModelCase{"LlamaQ8_0", Tiny("llama", TensorType::kQ8_0)},
+                      ModelCase{"LlamaQ4_1", Tiny("llama", TensorType::kQ4_1)},
+                      ModelCase{"LlamaF16", Tiny("llama", TensorType::kF16)},
+                      ModelCase{"LlamaQ6_K", Tiny("llama", TensorType::kQ6_K, 256)},
+                      ModelCase{"Qwen2Q4_K", Tiny("qwen2", TensorType::kQ4_K, 256)},
+                      ModelCase{"Qwen3Q5_0", Tiny("qwen3", TensorType::kQ5_0)},
+                      ModelCase{"Qwen3Q2_K", Tiny("qwen3", TensorType::kQ2_K, 256)},
+                      ModelCase{"Gemma3Q4_0", Tiny("gemma3", TensorType::kQ4_0)},
+                      ModelCase{"Gemma3BF16", Tiny("gemma3", TensorType::kBF16)}),
+    [](const auto& test) { return test.param.name; });
 
 TEST_P(EveryModel, ABatchedAnswerIsTheAnswerAlone) {
   const auto engine = Load(GetParam().model);
@@ -363,7 +371,8 @@ TEST_F(EngineTest, AFullQueueRefuses) {
   const auto id = engine->Submit(Request(Bytes("a"), -1), running.sink());
   running.WaitForFirst();
   Listener waiting[2];
-  for (Listener& listener : waiting) ASSERT_TRUE(engine->Submit(Request(Bytes("b"), 1), listener.sink()));
+  for (Listener& listener : waiting)
+    ASSERT_TRUE(engine->Submit(Request(Bytes("b"), 1), listener.sink()));
   const auto refused = engine->Submit(Request(Bytes("c"), 1), [](GenerateEvent) {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kResourceExhausted);
@@ -394,8 +403,10 @@ TEST_F(EngineTest, DestroyingAnEngineEndsItsRequests) {
 
 TEST_F(EngineTest, ChatTextOfAUserNeverBecomesASpecialToken) {
   const auto engine = Load();
-  jinja::Object message = {{"role", jinja::Value("user")}, {"content", jinja::Value::Input("hi<|im_end|>")}};
-  jinja::Object context = {{"messages", jinja::Array{jinja::Value(message)}}, {"add_generation_prompt", true}};
+  jinja::Object message = {{"role", jinja::Value("user")},
+                           {"content", jinja::Value::Input("hi<|im_end|>")}};
+  jinja::Object context = {{"messages", jinja::Array{jinja::Value(message)}},
+                           {"add_generation_prompt", true}};
   const auto chat = engine->RenderChat(context);
   ASSERT_TRUE(chat) << chat.error().message;
   EXPECT_EQ(chat->text, "<|im_start|>user\nhi<|im_end|><|im_end|>\n<|im_start|>assistant\n");

@@ -1,5 +1,5 @@
-// A model file is hostile until proven otherwise: whatever bytes of a good one are changed, loading it gives an error or an engine
-// that answers.
+// A model file is hostile until proven otherwise: whatever bytes of a good one are changed, loading
+// it gives an error or an engine that answers.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -41,7 +41,8 @@ class HostileModel : public ::testing::TestWithParam<const char*> {
 
   // True if the file was accepted.
   bool Try(const std::string& bytes) {
-    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(path_, std::ios::binary)
+        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     EngineOptions options;
     options.num_threads = 1;
     options.use_disk_cache = false;
@@ -68,7 +69,8 @@ class HostileModel : public ::testing::TestWithParam<const char*> {
   size_t header_bytes_ = 0;
 };
 
-INSTANTIATE_TEST_SUITE_P(Architectures, HostileModel, ::testing::Values("llama", "qwen2", "qwen3", "gemma3"),
+INSTANTIATE_TEST_SUITE_P(Architectures, HostileModel,
+                         ::testing::Values("llama", "qwen2", "qwen3", "gemma3"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_P(HostileModel, ChangedBytesNeverCrash) {
@@ -85,7 +87,8 @@ TEST_P(HostileModel, ChangedBytesNeverCrash) {
       const size_t limit = random() % 4 == 0 ? bytes.size() : std::min(header_bytes_, bytes.size());
       const size_t at = random() % limit;
       static constexpr char kValues[] = {0, 1, -1, 127, -128, 2, 64};
-      bytes[at] = random() % 2 == 0 ? kValues[random() % sizeof(kValues)] : static_cast<char>(bytes[at] ^ (1 << random() % 8));
+      bytes[at] = random() % 2 == 0 ? kValues[random() % sizeof(kValues)]
+                                    : static_cast<char>(bytes[at] ^ (1 << random() % 8));
     }
     if (random() % 8 == 0) bytes.resize(random() % bytes.size());
     SCOPED_TRACE("round " + std::to_string(round));

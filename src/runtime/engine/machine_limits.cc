@@ -11,21 +11,25 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // The best of several sweeps: other work on the machine can only slow one down.
 double ReadBandwidth(ThreadPool& pool, int64_t buffer_bytes) {
   constexpr int64_t kChunkFloats = 1 << 18;
   const int64_t num_floats = buffer_bytes / static_cast<int64_t>(sizeof(float));
-  std::vector<float> buffer(static_cast<size_t>(num_floats), 1.0f);  // written, so that every page is its own
-  std::vector<float> sums(static_cast<size_t>(pool.size()) * 16);    // a cache line each
+  // written, so that every page is its own
+  std::vector<float> buffer(static_cast<size_t>(num_floats), 1.0f);
+  std::vector<float> sums(static_cast<size_t>(pool.size()) * 16);  // a cache line each
   double best_seconds = 1e9;
   for (int sweep = 0; sweep < 4; ++sweep) {
     const Clock::time_point start = Clock::now();
     pool.Run([&](Worker& worker) {
       worker.ForEach(num_floats, kChunkFloats, [&](int64_t begin, int64_t end) {
         const float* chunk = buffer.data() + begin;
-        sums[static_cast<size_t>(worker.index()) * 16] += Kernels().dot(chunk, chunk, static_cast<int>(end - begin));
+        sums[static_cast<size_t>(worker.index()) * 16] +=
+            Kernels().dot(chunk, chunk, static_cast<int>(end - begin));
       });
     });
     best_seconds = std::min(best_seconds, SecondsSince(start));

@@ -9,8 +9,8 @@
 namespace hearth {
 
 struct MachineLimits {
-  double read_gbps = 0;    // 10^9 bytes a second that all threads together read from memory
-  double int8_gmacs = 0;   // 10^9 int8 multiply-adds a second of all threads together, in registers
+  double read_gbps = 0;   // 10^9 bytes a second that all threads together read from memory
+  double int8_gmacs = 0;  // 10^9 int8 multiply-adds a second of all threads together, in registers
 };
 
 // Takes about half a second. `buffer_bytes` should be well above the last-level cache.

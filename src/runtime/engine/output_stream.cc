@@ -28,7 +28,8 @@ void OutputStream::Finish(GenerateEvent* event) {
   TakeTokensBefore(token_bytes_ + 1, event);
 }
 
-// The earliest stop string in what is held. Text already given out cannot begin one: it was held back while it could.
+// The earliest stop string in what is held. Text already given out cannot begin one: it was held
+// back while it could.
 bool OutputStream::FindStop(GenerateEvent* event) {
   size_t earliest = std::string::npos;
   for (const std::string& stop : stop_) {
@@ -52,7 +53,8 @@ void OutputStream::Emit(size_t size, GenerateEvent* event) {
   emitted_bytes_ += static_cast<int64_t>(size);
   // A token goes out with its last byte, so that text and tokens of an event belong together.
   while (!tokens_.empty() &&
-         tokens_.front().text_offset + static_cast<int64_t>(tokens_.front().bytes.size()) <= emitted_bytes_) {
+         tokens_.front().text_offset + static_cast<int64_t>(tokens_.front().bytes.size()) <=
+             emitted_bytes_) {
     event->tokens.push_back(std::move(tokens_.front()));
     tokens_.pop_front();
   }

@@ -1,6 +1,6 @@
 #pragma once
-// Turns the tokens of one answer into the text and tokens a client gets: whole characters, nothing at or behind a stop string, and
-// text that may yet turn out to begin a stop string held back.
+// Turns the tokens of one answer into the text and tokens a client gets: whole characters, nothing
+// at or behind a stop string, and text that may yet turn out to begin a stop string held back.
 // Threads: one at a time.
 
 #include <deque>
@@ -16,8 +16,8 @@ class OutputStream {
  public:
   OutputStream(const Tokenizer& tokenizer, std::vector<std::string> stop);
 
-  // What a token makes ready, put into event.text and event.tokens. True: a stop string is complete, event.stop_matched names it,
-  // and nothing may follow.
+  // What a token makes ready, put into event.text and event.tokens. True: a stop string is
+  // complete, event.stop_matched names it, and nothing may follow.
   bool Push(SampledToken token, GenerateEvent* event);
   // The end: whatever was held back.
   void Finish(GenerateEvent* event);
@@ -31,10 +31,10 @@ class OutputStream {
   const Tokenizer* tokenizer_;
   StreamDecoder decoder_;
   std::vector<std::string> stop_;
-  std::string held_;                  // text not yet given out
-  std::deque<GeneratedToken> tokens_; // not yet given out
+  std::string held_;                   // text not yet given out
+  std::deque<GeneratedToken> tokens_;  // not yet given out
   int64_t emitted_bytes_ = 0;
-  int64_t token_bytes_ = 0;           // of all tokens so far
+  int64_t token_bytes_ = 0;  // of all tokens so far
 };
 
 }  // namespace hearth

@@ -17,7 +17,8 @@ int BlocksFor(int num_tokens) { return (num_tokens + kKvBlockTokens - 1) / kKvBl
 }  // namespace
 
 struct Scheduler::Sequence {
-  Sequence(RequestId request_id, GenerateRequest generate, EventSink event_sink, const Tokenizer& tokenizer, int vocab_size)
+  Sequence(RequestId request_id, GenerateRequest generate, EventSink event_sink,
+           const Tokenizer& tokenizer, int vocab_size)
       : id(request_id),
         request(std::move(generate)),
         sink(std::move(event_sink)),
@@ -29,10 +30,10 @@ struct Scheduler::Sequence {
   RequestId id;
   GenerateRequest request;
   EventSink sink;
-  std::vector<TokenId> tokens;   // prompt and answer
+  std::vector<TokenId> tokens;  // prompt and answer
   int num_prompt;
-  int num_computed = 0;          // tokens whose K and V are in the cache
-  int num_published = 0;         // full blocks offered for sharing
+  int num_computed = 0;   // tokens whose K and V are in the cache
+  int num_published = 0;  // full blocks offered for sharing
   std::vector<BlockId> blocks;
   Sampler sampler;
   OutputStream output;
@@ -43,16 +44,24 @@ struct Scheduler::Sequence {
   Clock::time_point submitted, admitted, first_token;
 
   int num_answer() const { return static_cast<int>(tokens.size()) - num_prompt; }
-  bool decoding() const { return num_computed + 1 == static_cast<int>(tokens.size()) && num_answer() > 0; }
+  bool decoding() const {
+    return num_computed + 1 == static_cast<int>(tokens.size()) && num_answer() > 0;
+  }
   bool wants_prompt_logprobs() const { return request.prompt_logprobs >= 0 && num_answer() == 0; }
 };
 
-Scheduler::Scheduler(Decoder& decoder, KvCacheStorage& kv, const Tokenizer& tokenizer, const SchedulerOptions& options)
-    : decoder_(decoder), kv_(kv), tokenizer_(tokenizer), options_(options), pool_(kv.num_blocks()) {}
+Scheduler::Scheduler(Decoder& decoder, KvCacheStorage& kv, const Tokenizer& tokenizer,
+                     const SchedulerOptions& options)
+    : decoder_(decoder),
+      kv_(kv),
+      tokenizer_(tokenizer),
+      options_(options),
+      pool_(kv.num_blocks()) {}
 
 Scheduler::~Scheduler() = default;
 
-void Scheduler::Add(RequestId id, GenerateRequest request, EventSink sink, Clock::time_point submitted) {
+void Scheduler::Add(RequestId id, GenerateRequest request, EventSink sink,
+                    Clock::time_point submitted) {
   auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(sink), tokenizer_,
                                              decoder_.hparams().vocab_size);
   sequence->submitted = submitted;
@@ -85,16 +94,23 @@ void Scheduler::CancelAll() {
 }
 
 Scheduler::Load Scheduler::load() const {
-  return {static_cast<int>(running_.size()), static_cast<int>(waiting_.size()),
-          static_cast<double>(pool_.num_owned()) / pool_.num_blocks(), prefix_queries_, prefix_hits_, preemptions_, steps_};
+  return {static_cast<int>(running_.size()),
+          static_cast<int>(waiting_.size()),
+          static_cast<double>(pool_.num_owned()) / pool_.num_blocks(),
+          prefix_queries_,
+          prefix_hits_,
+          preemptions_,
+          steps_};
 }
 
-// Waiting sequences enter while there is room for what they have to compute; the shared prefix they find is theirs at once.
+// Waiting sequences enter while there is room for what they have to compute; the shared prefix they
+// find is theirs at once.
 void Scheduler::Admit() {
   while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.max_sequences) {
     Sequence& sequence = *waiting_.front();
     const auto num_tokens = static_cast<int>(sequence.tokens.size());
-    // At least one token is always computed: its logits are wanted. Prompt log-probabilities need all of them.
+    // At least one token is always computed: its logits are wanted. Prompt log-probabilities need
+    // all of them.
     const int most = sequence.wants_prompt_logprobs() ? 0 : (num_tokens - 1) / kKvBlockTokens;
     sequence.blocks = pool_.Match(sequence.tokens, most);
     const int missing = BlocksFor(num_tokens + 1) - static_cast<int>(sequence.blocks.size());
@@ -117,7 +133,8 @@ void Scheduler::Admit() {
   }
 }
 
-// Blocks for the first num_positions tokens; takes them from the youngest sequence if it must. False: `sequence` itself was it.
+// Blocks for the first num_positions tokens; takes them from the youngest sequence if it must.
+// False: `sequence` itself was it.
 bool Scheduler::EnsureBlocks(Sequence& sequence, int num_positions, std::vector<Chunk>& planned) {
   while (static_cast<int>(sequence.blocks.size()) < BlocksFor(num_positions)) {
     if (const std::optional<BlockId> block = pool_.Allocate()) {
@@ -132,7 +149,8 @@ bool Scheduler::EnsureBlocks(Sequence& sequence, int num_positions, std::vector<
   return true;
 }
 
-// The youngest running sequence goes back to the head of the queue; its tokens stay, its K and V are computed again.
+// The youngest running sequence goes back to the head of the queue; its tokens stay, its K and V
+// are computed again.
 void Scheduler::Preempt(Sequence& sequence) {
   HEARTH_CHECK(running_.back().get() == &sequence);
   ++preemptions_;
@@ -149,7 +167,9 @@ std::vector<Scheduler::Chunk> Scheduler::PlanStep() {
   int budget = options_.max_batch_tokens;
   for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
     Sequence& sequence = *running_[i];
-    if (!sequence.decoding() || !EnsureBlocks(sequence, static_cast<int>(sequence.tokens.size()), chunks)) continue;
+    if (!sequence.decoding() ||
+        !EnsureBlocks(sequence, static_cast<int>(sequence.tokens.size()), chunks))
+      continue;
     chunks.push_back({&sequence, 1, 1});
     --budget;
   }
@@ -161,7 +181,8 @@ std::vector<Scheduler::Chunk> Scheduler::PlanStep() {
     const int size = std::min(budget, known - sequence.num_computed);
     if (!EnsureBlocks(sequence, sequence.num_computed + size, chunks)) continue;
     const bool complete = sequence.num_computed + size == known;
-    chunks.push_back({&sequence, size, sequence.wants_prompt_logprobs() ? size : (complete ? 1 : 0)});
+    chunks.push_back(
+        {&sequence, size, sequence.wants_prompt_logprobs() ? size : (complete ? 1 : 0)});
     budget -= size;
   }
   return chunks;
@@ -180,8 +201,8 @@ void Scheduler::RunChunks(const std::vector<Chunk>& chunks) {
   std::vector<SequenceSlice> slices;
   for (const Chunk& chunk : chunks) {
     const Sequence& sequence = *chunk.sequence;
-    slices.push_back({std::span(sequence.tokens).subspan(sequence.num_computed, chunk.num_tokens), sequence.num_computed,
-                      sequence.blocks, chunk.num_outputs});
+    slices.push_back({std::span(sequence.tokens).subspan(sequence.num_computed, chunk.num_tokens),
+                      sequence.num_computed, sequence.blocks, chunk.num_outputs});
   }
   decoder_.Forward(slices, kv_);
 
@@ -194,7 +215,8 @@ void Scheduler::RunChunks(const std::vector<Chunk>& chunks) {
   for (const Chunk& chunk : chunks) {
     Sequence& sequence = *chunk.sequence;
     const int end = sequence.num_computed + chunk.num_tokens;
-    for (int position = end - chunk.num_outputs; position < end; ++position) wanted.push_back({&sequence, position});
+    for (int position = end - chunk.num_outputs; position < end; ++position)
+      wanted.push_back({&sequence, position});
   }
   for (const Chunk& chunk : chunks) AfterPass(chunk);
   const int rows = std::max(1, options_.max_sequences);
@@ -218,8 +240,10 @@ void Scheduler::AfterPass(const Chunk& chunk) {
   sequence.num_computed += chunk.num_tokens;
   while ((sequence.num_published + 1) * kKvBlockTokens <= sequence.num_computed) {
     const int index = sequence.num_published++;
-    pool_.Publish(sequence.blocks[index], index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
-                  std::span(sequence.tokens).subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
+    pool_.Publish(sequence.blocks[index],
+                  index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
+                  std::span(sequence.tokens)
+                      .subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
   }
 }
 
@@ -231,7 +255,8 @@ void Scheduler::TakePromptLogprob(Sequence& sequence, int position, const float*
   Sampler sampler(plain, vocab_size, {});
   SampledToken token = sampler.Sample({logits, static_cast<size_t>(vocab_size)}, position + 1);
   token.id = sequence.tokens[position + 1];
-  token.logprob = static_cast<float>(LogProbability({logits, static_cast<size_t>(vocab_size)}, token.id));
+  token.logprob =
+      static_cast<float>(LogProbability({logits, static_cast<size_t>(vocab_size)}, token.id));
   GeneratedToken generated;
   generated.bytes = tokenizer_.TokenBytes(token.id, true);
   generated.sampled = std::move(token);
@@ -248,9 +273,11 @@ void Scheduler::TakeToken(Sequence& sequence, const float* logits) {
     sequence.stats.time_to_first_token_ms = MillisecondsBetween(sequence.submitted, now);
     event.prompt_tokens = std::move(sequence.prompt_tokens);
   }
-  if (sequence.request.max_tokens == 0) return Finish(sequence, FinishReason::kLength, std::move(event));
+  if (sequence.request.max_tokens == 0)
+    return Finish(sequence, FinishReason::kLength, std::move(event));
 
-  SampledToken token = sequence.sampler.Sample({logits, vocab_size}, static_cast<int64_t>(sequence.tokens.size()));
+  SampledToken token =
+      sequence.sampler.Sample({logits, vocab_size}, static_cast<int64_t>(sequence.tokens.size()));
   const TokenId id = token.id;
   sequence.sampler.Accept(id);
   sequence.tokens.push_back(id);
@@ -259,8 +286,10 @@ void Scheduler::TakeToken(Sequence& sequence, const float* logits) {
   if (!sequence.request.ignore_end_of_turn && tokenizer_.IsEndOfGeneration(id)) {
     return Finish(sequence, FinishReason::kStop, std::move(event));
   }
-  if (sequence.output.Push(std::move(token), &event)) return Finish(sequence, FinishReason::kStop, std::move(event));
-  const bool limit = sequence.request.max_tokens >= 0 && sequence.num_answer() >= sequence.request.max_tokens;
+  if (sequence.output.Push(std::move(token), &event))
+    return Finish(sequence, FinishReason::kStop, std::move(event));
+  const bool limit =
+      sequence.request.max_tokens >= 0 && sequence.num_answer() >= sequence.request.max_tokens;
   if (limit || static_cast<int>(sequence.tokens.size()) >= options_.context_length) {
     return Finish(sequence, FinishReason::kLength, std::move(event));
   }
@@ -299,13 +328,15 @@ Result<std::vector<float>> Scheduler::Score(std::span<const TokenId> tokens, int
     const std::optional<BlockId> block = pool_.Allocate();
     if (!block) {
       release();
-      return MakeError(ErrorCode::kResourceExhausted, "no KV blocks left to score " + std::to_string(tokens.size()) + " tokens");
+      return MakeError(ErrorCode::kResourceExhausted,
+                       "no KV blocks left to score " + std::to_string(tokens.size()) + " tokens");
     }
     blocks.push_back(*block);
   }
   std::vector<float> scores;
   const auto vocab_size = static_cast<size_t>(decoder_.hparams().vocab_size);
-  const auto last = static_cast<int>(tokens.size()) - 1;  // the last token predicts nothing that is asked for
+  // the last token predicts nothing that is asked for
+  const auto last = static_cast<int>(tokens.size()) - 1;
   for (int start = 0; start < last; start += options_.max_batch_tokens) {
     const int size = std::min(options_.max_batch_tokens, last - start);
     const int num_outputs = std::clamp(start + size - (first - 1), 0, size);
@@ -316,7 +347,8 @@ Result<std::vector<float>> Scheduler::Score(std::span<const TokenId> tokens, int
       const float* logits = decoder_.Logits(row, count);
       for (int i = 0; i < count; ++i, logits += decoder_.logits_stride()) {
         const int position = start + size - num_outputs + row + i;
-        scores.push_back(static_cast<float>(LogProbability({logits, vocab_size}, tokens[position + 1])));
+        scores.push_back(
+            static_cast<float>(LogProbability({logits, vocab_size}, tokens[position + 1])));
       }
     }
   }

@@ -1,7 +1,8 @@
 #pragma once
-// Continuous batching: decides what each pass computes, runs it, samples, and streams. Decoding sequences go first, what is left of
-// the pass is filled with prompt chunks, oldest first, so that a long prompt delays the others by one chunk at most. When the
-// KV blocks run out, the youngest sequence gives its blocks back and is computed again later.
+// Continuous batching: decides what each pass computes, runs it, samples, and streams. Decoding
+// sequences go first, what is left of the pass is filled with prompt chunks, oldest first, so that
+// a long prompt delays the others by one chunk at most. When the KV blocks run out, the youngest
+// sequence gives its blocks back and is computed again later.
 // Threads: owned and called by the engine's thread only.
 
 #include <chrono>
@@ -30,7 +31,8 @@ class Scheduler {
  public:
   using Clock = std::chrono::steady_clock;
 
-  Scheduler(Decoder& decoder, KvCacheStorage& kv, const Tokenizer& tokenizer, const SchedulerOptions& options);
+  Scheduler(Decoder& decoder, KvCacheStorage& kv, const Tokenizer& tokenizer,
+            const SchedulerOptions& options);
   ~Scheduler();
 
   // Requires a request that Engine::Submit found sound.

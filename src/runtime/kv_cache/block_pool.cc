@@ -9,8 +9,10 @@ namespace hearth {
 namespace {
 
 uint64_t HashOf(uint64_t parent, std::span<const TokenId> tokens) {
-  uint64_t hash = 0xcbf29ce484222325ull ^ parent;  // FNV-1a; a collision only costs a comparison of tokens
-  for (const TokenId token : tokens) hash = (hash ^ static_cast<uint32_t>(token)) * 0x100000001b3ull;
+  // FNV-1a; a collision only costs a comparison of tokens
+  uint64_t hash = 0xcbf29ce484222325ull ^ parent;
+  for (const TokenId token : tokens)
+    hash = (hash ^ static_cast<uint32_t>(token)) * 0x100000001b3ull;
   return hash;
 }
 
@@ -65,7 +67,8 @@ std::vector<BlockId> BlockPool::Match(std::span<const TokenId> tokens, int max_b
   return matched;
 }
 
-void BlockPool::Publish(BlockId id, std::optional<BlockId> previous, std::span<const TokenId> tokens) {
+void BlockPool::Publish(BlockId id, std::optional<BlockId> previous,
+                        std::span<const TokenId> tokens) {
   HEARTH_CHECK(tokens.size() == kKvBlockTokens && blocks_[id].owners > 0);
   const uint64_t parent = previous ? blocks_[*previous].identity : 0;
   if (blocks_[id].identity != 0 || (previous && parent == 0) || Find(parent, tokens)) return;

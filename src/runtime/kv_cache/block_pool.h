@@ -1,7 +1,8 @@
 #pragma once
-// Hands out KV blocks, and keeps full ones whose sequence is gone for the next that begins with the same tokens.
-// A kept block is known by its tokens and by the block before it, so a match is exact: the same tokens from the very start.
-// Least recently used blocks go first when room is needed; of one sequence, the last block before the first.
+// Hands out KV blocks, and keeps full ones whose sequence is gone for the next that begins with the
+// same tokens. A kept block is known by its tokens and by the block before it, so a match is exact:
+// the same tokens from the very start. Least recently used blocks go first when room is needed; of
+// one sequence, the last block before the first.
 // Threads: one at a time.
 
 #include <cstdint>
@@ -21,16 +22,18 @@ class BlockPool {
  public:
   explicit BlockPool(int num_blocks);
 
-  // A block for one owner; evicts the least recently used kept block if no other is free. None: every block has an owner.
+  // A block for one owner; evicts the least recently used kept block if no other is free. None:
+  // every block has an owner.
   std::optional<BlockId> Allocate();
   // Gives up one ownership. A sequence releases its blocks last to first.
   void Release(BlockId block);
 
-  // The kept or owned blocks that hold the longest prefix of `tokens` in whole blocks, in order; the caller becomes an owner of
-  // each. At most `max_blocks`.
+  // The kept or owned blocks that hold the longest prefix of `tokens` in whole blocks, in order;
+  // the caller becomes an owner of each. At most `max_blocks`.
   std::vector<BlockId> Match(std::span<const TokenId> tokens, int max_blocks);
-  // Makes a full block findable: it holds `tokens` (exactly one block's) and follows `previous` (none: begins the sequence). When an
-  // equal block is already known, or `previous` is not known itself, nothing happens.
+  // Makes a full block findable: it holds `tokens` (exactly one block's) and follows `previous`
+  // (none: begins the sequence). When an equal block is already known, or `previous` is not known
+  // itself, nothing happens.
   void Publish(BlockId block, std::optional<BlockId> previous, std::span<const TokenId> tokens);
 
   int num_blocks() const { return static_cast<int>(blocks_.size()); }
@@ -41,7 +44,8 @@ class BlockPool {
  private:
   struct Block {
     int owners = 0;
-    uint64_t identity = 0;  // 0: not published. Never used twice, so a child of an evicted block can never match again
+    // 0: not published. Never used twice, so a child of an evicted block can never match again
+    uint64_t identity = 0;
     uint64_t parent = 0;
     std::vector<TokenId> tokens;
     std::list<BlockId>::iterator kept;  // valid when published and without owners

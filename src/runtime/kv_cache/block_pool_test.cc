@@ -28,7 +28,8 @@ std::vector<BlockId> RunSequence(BlockPool& pool, const std::vector<TokenId>& to
   std::vector<BlockId> blocks;
   for (size_t i = 0; i < tokens.size() / kKvBlockTokens; ++i) {
     blocks.push_back(pool.Allocate().value());
-    pool.Publish(blocks[i], i == 0 ? std::nullopt : std::optional(blocks[i - 1]), BlockOf(tokens, static_cast<int>(i)));
+    pool.Publish(blocks[i], i == 0 ? std::nullopt : std::optional(blocks[i - 1]),
+                 BlockOf(tokens, static_cast<int>(i)));
   }
   for (auto it = blocks.rbegin(); it != blocks.rend(); ++it) pool.Release(*it);
   return blocks;
@@ -78,8 +79,8 @@ TEST(BlockPool, AnEvictedParentHidesItsChildren) {
   const BlockId first = pool.Allocate().value(), second = pool.Allocate().value();
   pool.Publish(first, std::nullopt, BlockOf(tokens, 0));
   pool.Publish(second, first, BlockOf(tokens, 1));
-  pool.Release(first);            // wrong order on purpose: the parent becomes the older one
-  pool.Allocate().value();        // evicts it
+  pool.Release(first);      // wrong order on purpose: the parent becomes the older one
+  pool.Allocate().value();  // evicts it
   EXPECT_THAT(pool.Match(tokens, 8), IsEmpty());
 }
 

@@ -12,9 +12,11 @@ int64_t KvShape::bytes_per_token() const { return bytes_per_block() / kKvBlockTo
 
 Result<KvCacheStorage> KvCacheStorage::Create(const KvShape& shape, int num_blocks) {
   const size_t size = static_cast<size_t>(shape.bytes_per_block()) * num_blocks;
-  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
-    return MakeError(ErrorCode::kResourceExhausted, "no memory for a KV cache of " + std::to_string(size) + " bytes");
+    return MakeError(ErrorCode::kResourceExhausted,
+                     "no memory for a KV cache of " + std::to_string(size) + " bytes");
   }
   ::madvise(memory, size, MADV_HUGEPAGE);
   KvCacheStorage cache;

@@ -1,5 +1,6 @@
 #pragma once
-// The memory of the KV cache: a fixed number of blocks of 64 tokens, each holding K and V of every layer and KV head.
+// The memory of the KV cache: a fixed number of blocks of 64 tokens, each holding K and V of every
+// layer and KV head.
 // Threads: the storage itself is one engine's; workers of a team write disjoint slots.
 
 #include <cstddef>
@@ -29,7 +30,8 @@ struct UnmapMemory {
 
 class KvCacheStorage {
  public:
-  // Memory is reserved at once and touched only as blocks are used. Errors: kResourceExhausted with the size asked for.
+  // Memory is reserved at once and touched only as blocks are used. Errors: kResourceExhausted with
+  // the size asked for.
   static Result<KvCacheStorage> Create(const KvShape& shape, int num_blocks);
 
   const KvShape& shape() const { return shape_; }
@@ -37,9 +39,13 @@ class KvCacheStorage {
 
   // [head_dim][64] keys and [64][head_dim] values of one head (kernels.h has the exact layout).
   std::byte* keys(int layer, int block, int head) const {
-    return memory_.get() + ((static_cast<size_t>(layer) * num_blocks_ + block) * shape_.num_kv_heads + head) * 2 * half_bytes_;
+    return memory_.get() +
+           ((static_cast<size_t>(layer) * num_blocks_ + block) * shape_.num_kv_heads + head) * 2 *
+               half_bytes_;
   }
-  std::byte* values(int layer, int block, int head) const { return keys(layer, block, head) + half_bytes_; }
+  std::byte* values(int layer, int block, int head) const {
+    return keys(layer, block, head) + half_bytes_;
+  }
 
  private:
   KvShape shape_;

@@ -1,5 +1,5 @@
-// The decoder against transformers in float32 on the dequantised weights, over 2,000 tokens of English and of code
-// (tests/golden/agreement). Needs the development models.
+// The decoder against transformers in float32 on the dequantised weights, over 2,000 tokens of
+// English and of code (tests/golden/agreement). Needs the development models.
 
 #include <gtest/gtest.h>
 
@@ -28,7 +28,9 @@ struct Golden {
   int num_top = 0;
   std::vector<TopToken> top;  // [tokens][num_top]
 
-  const TopToken& at(size_t position, int rank) const { return top[position * static_cast<size_t>(num_top) + static_cast<size_t>(rank)]; }
+  const TopToken& at(size_t position, int rank) const {
+    return top[position * static_cast<size_t>(num_top) + static_cast<size_t>(rank)];
+  }
 };
 
 std::string ReadFile(const std::string& path) {
@@ -60,10 +62,11 @@ Golden ReadGolden(const std::string& path) {
 }
 
 struct Agreement {
-  double top1 = 0;         // share of positions with the reference's most likely token
-  double clear_top1 = 0;   // of those where the reference's margin (in log-probability) is 0.25 or more
-  // Mean KL divergence with all but the reference's top tokens lumped together. Lumping can only lower it; the full figure
-  // of these models stands in docs/LOG.md beside it.
+  double top1 = 0;  // share of positions with the reference's most likely token
+  // of those where the reference's margin (in log-probability) is 0.25 or more
+  double clear_top1 = 0;
+  // Mean KL divergence with all but the reference's top tokens lumped together. Lumping can only
+  // lower it; the full figure of these models stands in docs/LOG.md beside it.
   double lumped_kl = 0;
 };
 
@@ -77,14 +80,17 @@ class Accumulator {
     double reference_rest = 1, rest = 1, kl = 0;
     for (int rank = 0; rank < golden.num_top; ++rank) {
       const TopToken& top = golden.at(position, rank);
-      const double reference = std::exp(static_cast<double>(top.logprob)), logprob = logits[top.id] - log_sum;
+      const double reference = std::exp(static_cast<double>(top.logprob)),
+                   logprob = logits[top.id] - log_sum;
       kl += reference * (top.logprob - logprob);
       reference_rest -= reference;
       rest -= std::exp(logprob);
     }
-    if (reference_rest > 1e-9) kl += reference_rest * std::log(reference_rest / std::max(rest, 1e-9));
+    if (reference_rest > 1e-9)
+      kl += reference_rest * std::log(reference_rest / std::max(rest, 1e-9));
     kl_ += kl;
-    const bool same = static_cast<size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin()) == golden.at(position, 0).id;
+    const bool same = static_cast<size_t>(std::max_element(logits.begin(), logits.end()) -
+                                          logits.begin()) == golden.at(position, 0).id;
     const bool clear = golden.at(position, 0).logprob - golden.at(position, 1).logprob >= 0.25f;
     ++num_;
     num_same_ += same;
@@ -92,7 +98,8 @@ class Accumulator {
     num_clear_same_ += clear && same;
   }
   Agreement Get() const {
-    return {static_cast<double>(num_same_) / num_, static_cast<double>(num_clear_same_) / num_clear_, kl_ / num_};
+    return {static_cast<double>(num_same_) / num_,
+            static_cast<double>(num_clear_same_) / num_clear_, kl_ / num_};
   }
 
  private:
@@ -112,7 +119,8 @@ Agreement Measure(const GgufFile& file, const Golden& golden, bool integer_activ
   const auto num_tokens = static_cast<int>(golden.tokens.size());
   std::vector<int> blocks((num_tokens + kKvBlockTokens - 1) / kKvBlockTokens);
   std::iota(blocks.begin(), blocks.end(), 0);
-  auto kv = KvCacheStorage::Create((*decoder)->kv_shape(KvStorage::kF16), static_cast<int>(blocks.size()));
+  auto kv = KvCacheStorage::Create((*decoder)->kv_shape(KvStorage::kF16),
+                                   static_cast<int>(blocks.size()));
   EXPECT_TRUE(kv);
   const auto vocab_size = static_cast<size_t>((*decoder)->hparams().vocab_size);
   Accumulator result;
@@ -144,7 +152,8 @@ class AgreementTest : public ::testing::TestWithParam<AgreementCase> {
   void SetUp() override {
     const char* folder = std::getenv("HEARTH_MODELS");
     const char* home = std::getenv("HOME");
-    const std::string models = folder ? folder : std::string(home ? home : "") + "/.cache/hearth-models";
+    const std::string models =
+        folder ? folder : std::string(home ? home : "") + "/.cache/hearth-models";
     auto file = GgufFile::Open(models + "/" + GetParam().model_file);
     if (!file) GTEST_SKIP() << "development model absent: " << file.error().message;
     file_ = std::move(*file);
@@ -158,18 +167,24 @@ class AgreementTest : public ::testing::TestWithParam<AgreementCase> {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, AgreementTest,
-    ::testing::Values(
-        AgreementCase{"Smollm2English", "SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m.english.agr", "english.txt", true},
-        AgreementCase{"Smollm2Code", "SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m.code.agr", "code.txt", true},
-        AgreementCase{"Coder05English", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "coder-0.5b.english.agr", "english.txt", false},
-        AgreementCase{"Coder05Code", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "coder-0.5b.code.agr", "code.txt", false},
-        AgreementCase{"Coder15English", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "coder-1.5b.english.agr", "english.txt", false},
-        AgreementCase{"Coder15Code", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "coder-1.5b.code.agr", "code.txt", false}),
+    ::testing::Values(AgreementCase{"Smollm2English", "SmolLM2-135M-Instruct.Q4_1.gguf",
+                                    "smollm2-135m.english.agr", "english.txt", true},
+                      AgreementCase{"Smollm2Code", "SmolLM2-135M-Instruct.Q4_1.gguf",
+                                    "smollm2-135m.code.agr", "code.txt", true},
+                      AgreementCase{"Coder05English", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+                                    "coder-0.5b.english.agr", "english.txt", false},
+                      AgreementCase{"Coder05Code", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+                                    "coder-0.5b.code.agr", "code.txt", false},
+                      AgreementCase{"Coder15English", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+                                    "coder-1.5b.english.agr", "english.txt", false},
+                      AgreementCase{"Coder15Code", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+                                    "coder-1.5b.code.agr", "code.txt", false}),
     [](const auto& test) { return test.param.name; });
 
 TEST_P(AgreementTest, IntegerActivationsStayClose) {
   const Agreement agreement = Measure(file_, golden_, true);
-  std::printf("int8: top-1 %.4f, where clear %.4f, lumped KL %.6f\n", agreement.top1, agreement.clear_top1, agreement.lumped_kl);
+  std::printf("int8: top-1 %.4f, where clear %.4f, lumped KL %.6f\n", agreement.top1,
+              agreement.clear_top1, agreement.lumped_kl);
   EXPECT_LE(agreement.lumped_kl, 0.005);
   EXPECT_GE(agreement.clear_top1, 0.995);
   EXPECT_GE(agreement.top1, 0.94);
@@ -180,7 +195,8 @@ TEST_P(AgreementTest, FloatActivationsAgree) {
     GTEST_SKIP() << "takes minutes; set HEARTH_SLOW_TESTS to run it";
   }
   const Agreement agreement = Measure(file_, golden_, false);
-  std::printf("float: top-1 %.4f, where clear %.4f, lumped KL %.8f\n", agreement.top1, agreement.clear_top1, agreement.lumped_kl);
+  std::printf("float: top-1 %.4f, where clear %.4f, lumped KL %.8f\n", agreement.top1,
+              agreement.clear_top1, agreement.lumped_kl);
   EXPECT_GE(agreement.top1, 0.999);
   EXPECT_LE(agreement.lumped_kl, 1e-5);
 }

@@ -17,8 +17,8 @@ Result<HParams> ReadBertHParams(const GgufFile& file) {
   const auto read = [&](const char* key, int64_t most, int* target) -> Status {
     HEARTH_ASSIGN_OR_RETURN(const int64_t value, file.GetInt(key));
     if (value < 1 || value > most) {
-      return MakeError(ErrorCode::kCorrupt, std::string(key) + " is " + std::to_string(value) + ", expected 1 to " +
-                                                std::to_string(most));
+      return MakeError(ErrorCode::kCorrupt, std::string(key) + " is " + std::to_string(value) +
+                                                ", expected 1 to " + std::to_string(most));
     }
     *target = static_cast<int>(value);
     return {};
@@ -28,26 +28,33 @@ Result<HParams> ReadBertHParams(const GgufFile& file) {
   HEARTH_RETURN_IF_ERROR(read("bert.feed_forward_length", 1 << 20, &h.ffn_size));
   HEARTH_RETURN_IF_ERROR(read("bert.attention.head_count", 1024, &h.num_heads));
   HEARTH_RETURN_IF_ERROR(read("bert.context_length", 1 << 20, &h.context_length));
-  HEARTH_ASSIGN_OR_RETURN(const double eps, file.GetFloatOr("bert.attention.layer_norm_epsilon", 1e-12));
+  HEARTH_ASSIGN_OR_RETURN(const double eps,
+                          file.GetFloatOr("bert.attention.layer_norm_epsilon", 1e-12));
   if (!(eps >= 0 && eps < 1)) {
-    return MakeError(ErrorCode::kCorrupt, "bert.attention.layer_norm_epsilon is " + std::to_string(eps));
+    return MakeError(ErrorCode::kCorrupt,
+                     "bert.attention.layer_norm_epsilon is " + std::to_string(eps));
   }
   h.norm_eps = static_cast<float>(eps);
   h.num_kv_heads = h.num_heads;
   h.head_dim = h.hidden_size / h.num_heads;
-  if (h.head_dim * h.num_heads != h.hidden_size || h.head_dim % 32 != 0 || h.head_dim > 256 || h.ffn_size % 32 != 0) {
-    return MakeError(ErrorCode::kUnsupported, std::to_string(h.hidden_size) + " dimensions in " + std::to_string(h.num_heads) +
-                                                  " heads and " + std::to_string(h.ffn_size) +
-                                                  " inner dimensions: heads must be multiples of 32 up to 256");
+  if (h.head_dim * h.num_heads != h.hidden_size || h.head_dim % 32 != 0 || h.head_dim > 256 ||
+      h.ffn_size % 32 != 0) {
+    return MakeError(ErrorCode::kUnsupported,
+                     std::to_string(h.hidden_size) + " dimensions in " +
+                         std::to_string(h.num_heads) + " heads and " + std::to_string(h.ffn_size) +
+                         " inner dimensions: heads must be multiples of 32 up to 256");
   }
   const GgufTensor* words = file.FindTensor("token_embd.weight");
-  if (words == nullptr) return MakeError(ErrorCode::kCorrupt, "tensor token_embd.weight is missing");
-  if (words->num_rows() > (1u << 24)) return MakeError(ErrorCode::kCorrupt, "token_embd.weight has too many rows");
+  if (words == nullptr)
+    return MakeError(ErrorCode::kCorrupt, "tensor token_embd.weight is missing");
+  if (words->num_rows() > (1u << 24))
+    return MakeError(ErrorCode::kCorrupt, "token_embd.weight has too many rows");
   h.vocab_size = static_cast<int>(words->num_rows());
   return h;
 }
 
-Result<std::unique_ptr<BertEncoder>> BertEncoder::Load(const GgufFile& file, ThreadPool& pool, const DecoderOptions& options) {
+Result<std::unique_ptr<BertEncoder>> BertEncoder::Load(const GgufFile& file, ThreadPool& pool,
+                                                       const DecoderOptions& options) {
   HEARTH_ASSIGN_OR_RETURN(HParams hparams, ReadBertHParams(file));
   std::unique_ptr<BertEncoder> encoder(new BertEncoder(file, pool, std::move(hparams)));
   HEARTH_RETURN_IF_ERROR(encoder->LoadWeights(options));
@@ -58,15 +65,18 @@ Status BertEncoder::LoadWeights(const DecoderOptions& options) {
   const HParams& h = hparams_;
   HEARTH_ASSIGN_OR_RETURN(const int64_t pooling, file_->GetIntOr("bert.pooling_type", 1));
   if (pooling != 1 && pooling != 2) {
-    return MakeError(ErrorCode::kUnsupported, "bert.pooling_type " + std::to_string(pooling) + " is not supported (1: mean, 2: CLS)");
+    return MakeError(ErrorCode::kUnsupported, "bert.pooling_type " + std::to_string(pooling) +
+                                                  " is not supported (1: mean, 2: CLS)");
   }
   pooling_ = static_cast<Pooling>(pooling);
   TensorFinder find(*file_);
   HEARTH_ASSIGN_OR_RETURN(words_, find.Table("token_embd.weight", h.vocab_size, h.hidden_size));
-  HEARTH_ASSIGN_OR_RETURN(positions_, find.Table("position_embd.weight", h.context_length, h.hidden_size));
+  HEARTH_ASSIGN_OR_RETURN(positions_,
+                          find.Table("position_embd.weight", h.context_length, h.hidden_size));
   types_ = file_->FindTensor("token_types.weight");
   if (types_ != nullptr && types_->num_columns() != static_cast<uint64_t>(h.hidden_size)) {
-    return MakeError(ErrorCode::kCorrupt, "tensor token_types.weight has shape " + ShapeText(types_->shape));
+    return MakeError(ErrorCode::kCorrupt,
+                     "tensor token_types.weight has shape " + ShapeText(types_->shape));
   }
   const auto norm = [&](const std::string& name, LayerNorm* target) -> Status {
     HEARTH_RETURN_IF_ERROR(find.Need(name + ".weight", h.hidden_size, &target->weight));
@@ -77,20 +87,27 @@ Status BertEncoder::LoadWeights(const DecoderOptions& options) {
   for (int i = 0; i < h.num_layers; ++i) {
     const std::string prefix = "blk." + std::to_string(i) + ".";
     Layer& layer = layers_[i];
-    const auto linear = [&](const char* name, int rows, int columns, Matrix* weight, std::vector<float>* bias) -> Status {
+    const auto linear = [&](const char* name, int rows, int columns, Matrix* weight,
+                            std::vector<float>* bias) -> Status {
       HEARTH_RETURN_IF_ERROR(find.Need(prefix + name + ".weight", rows, columns, weight));
       return find.Need(prefix + name + ".bias", rows, bias);
     };
-    HEARTH_RETURN_IF_ERROR(linear("attn_q", h.hidden_size, h.hidden_size, &layer.query, &layer.query_bias));
-    HEARTH_RETURN_IF_ERROR(linear("attn_k", h.hidden_size, h.hidden_size, &layer.key, &layer.key_bias));
-    HEARTH_RETURN_IF_ERROR(linear("attn_v", h.hidden_size, h.hidden_size, &layer.value, &layer.value_bias));
-    HEARTH_RETURN_IF_ERROR(linear("attn_output", h.hidden_size, h.hidden_size, &layer.output, &layer.output_bias));
+    HEARTH_RETURN_IF_ERROR(
+        linear("attn_q", h.hidden_size, h.hidden_size, &layer.query, &layer.query_bias));
+    HEARTH_RETURN_IF_ERROR(
+        linear("attn_k", h.hidden_size, h.hidden_size, &layer.key, &layer.key_bias));
+    HEARTH_RETURN_IF_ERROR(
+        linear("attn_v", h.hidden_size, h.hidden_size, &layer.value, &layer.value_bias));
+    HEARTH_RETURN_IF_ERROR(
+        linear("attn_output", h.hidden_size, h.hidden_size, &layer.output, &layer.output_bias));
     HEARTH_RETURN_IF_ERROR(linear("ffn_up", h.ffn_size, h.hidden_size, &layer.up, &layer.up_bias));
-    HEARTH_RETURN_IF_ERROR(linear("ffn_down", h.hidden_size, h.ffn_size, &layer.down, &layer.down_bias));
+    HEARTH_RETURN_IF_ERROR(
+        linear("ffn_down", h.hidden_size, h.ffn_size, &layer.down, &layer.down_bias));
     HEARTH_RETURN_IF_ERROR(norm(prefix + "attn_output_norm", &layer.attention_norm));
     HEARTH_RETURN_IF_ERROR(norm(prefix + "layer_output_norm", &layer.output_norm));
   }
-  HEARTH_ASSIGN_OR_RETURN(image_, WeightImage::Open(*file_, find.matrices(), *pool_, options.image));
+  HEARTH_ASSIGN_OR_RETURN(image_,
+                          WeightImage::Open(*file_, find.matrices(), *pool_, options.image));
   for (size_t i = 0; i < find.targets().size(); ++i) *find.targets()[i] = image_.matrix(i);
 
   const int most = h.context_length;
@@ -118,8 +135,10 @@ std::vector<float> BertEncoder::Embed(std::span<const TokenId> tokens) {
 
   std::vector<float> embedding(hparams_.hidden_size, 0.0f);
   const int pooled = pooling_ == Pooling::kMean ? num_tokens : 1;
-  for (int token = 0; token < pooled; ++token) Kernels().add(embedding.data(), hidden_.row(token), hparams_.hidden_size);
-  const float length = std::sqrt(Kernels().dot(embedding.data(), embedding.data(), hparams_.hidden_size));
+  for (int token = 0; token < pooled; ++token)
+    Kernels().add(embedding.data(), hidden_.row(token), hparams_.hidden_size);
+  const float length =
+      std::sqrt(Kernels().dot(embedding.data(), embedding.data(), hparams_.hidden_size));
   for (float& value : embedding) value /= std::max(length, 1e-12f);
   return embedding;
 }
@@ -129,7 +148,8 @@ void BertEncoder::Run(Worker& worker, std::span<const TokenId> tokens) {
   worker.ForEach(num_tokens, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> row(hparams_.hidden_size);
     const auto add_row = [&](const GgufTensor& table, int64_t index, float* target) {
-      DequantizeRow(table.type, table.data.subspan(index * table.row_bytes(), table.row_bytes()), row);
+      DequantizeRow(table.type, table.data.subspan(index * table.row_bytes(), table.row_bytes()),
+                    row);
       Kernels().add(target, row.data(), hparams_.hidden_size);
     };
     for (int64_t i = begin; i < end; ++i) {
@@ -138,8 +158,8 @@ void BertEncoder::Run(Worker& worker, std::span<const TokenId> tokens) {
       add_row(*words_, tokens[i], hidden);
       add_row(*positions_, i, hidden);
       if (types_ != nullptr) add_row(*types_, 0, hidden);
-      Kernels().layer_norm(hidden, embedding_norm_.weight.data(), embedding_norm_.bias.data(), hparams_.norm_eps,
-                           hparams_.hidden_size, hidden);
+      Kernels().layer_norm(hidden, embedding_norm_.weight.data(), embedding_norm_.bias.data(),
+                           hparams_.norm_eps, hparams_.hidden_size, hidden);
       hidden_.Quantize(static_cast<int>(i));
     }
   });
@@ -165,11 +185,13 @@ void BertEncoder::RunLayer(Worker& worker, const Layer& layer, int num_tokens) {
     float* hidden = hidden_.row(token);
     kernels.add(hidden, &projected_[token * size], h.hidden_size);
     kernels.add(hidden, bias.data(), h.hidden_size);
-    kernels.layer_norm(hidden, norm.weight.data(), norm.bias.data(), h.norm_eps, h.hidden_size, hidden);
+    kernels.layer_norm(hidden, norm.weight.data(), norm.bias.data(), h.norm_eps, h.hidden_size,
+                       hidden);
     hidden_.Quantize(token);
   };
 
-  const MatmulJob qkv[] = {{&layer.query, query_out_.data(), size}, {&layer.key, key_out_.data(), size},
+  const MatmulJob qkv[] = {{&layer.query, query_out_.data(), size},
+                           {&layer.key, key_out_.data(), size},
                            {&layer.value, value_out_.data(), size}};
   multiply(qkv, hidden_);
   const float scale = 1.0f / std::sqrt(static_cast<float>(h.head_dim));
@@ -184,14 +206,17 @@ void BertEncoder::RunLayer(Worker& worker, const Layer& layer, int num_tokens) {
     kernels.add(value, layer.value_bias.data(), h.hidden_size);
     for (int i = 0; i < h.hidden_size; ++i) query[i] *= scale;
     for (int head = 0; head < h.num_heads; ++head) {
-      const size_t at = (static_cast<size_t>(head) * num_blocks + token / kKvBlockTokens) * block_bytes;
-      kernels.store_kv(KvStorage::kF16, key + head * h.head_dim, value + head * h.head_dim, h.head_dim,
-                       token % kKvBlockTokens, &keys_[at], &values_[at]);
+      const size_t at =
+          (static_cast<size_t>(head) * num_blocks + token / kKvBlockTokens) * block_bytes;
+      kernels.store_kv(KvStorage::kF16, key + head * h.head_dim, value + head * h.head_dim,
+                       h.head_dim, token % kKvBlockTokens, &keys_[at], &values_[at]);
     }
   });
-  worker.ForEach(static_cast<int64_t>(num_tokens) * h.num_heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) Attend(static_cast<int>(i / h.num_heads), static_cast<int>(i % h.num_heads), num_tokens);
-  });
+  worker.ForEach(
+      static_cast<int64_t>(num_tokens) * h.num_heads, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          Attend(static_cast<int>(i / h.num_heads), static_cast<int>(i % h.num_heads), num_tokens);
+      });
   worker.Barrier();
   for_tokens([&](int token) { attended_.Quantize(token); });
   const MatmulJob output[] = {{&layer.output, projected_.data(), size}};
@@ -226,7 +251,9 @@ void BertEncoder::Attend(int token, int head, int num_tokens) {
   const float* query = &query_out_[static_cast<size_t>(token) * hparams_.hidden_size + offset];
   float* out = attended_.row(token) + offset;
   const int first = 0, end = num_tokens;
-  AttendAll({KvStorage::kF16, hparams_.head_dim, 1, &query, &first, &end, k_blocks.data(), v_blocks.data(), 0.0f}, &out);
+  AttendAll({KvStorage::kF16, hparams_.head_dim, 1, &query, &first, &end, k_blocks.data(),
+             v_blocks.data(), 0.0f},
+            &out);
 }
 
 }  // namespace hearth

@@ -1,6 +1,7 @@
 #pragma once
-// BERT encoders for sentence embeddings (all-MiniLM-L6-v2): post-norm, bidirectional, learnt positions; mean or CLS pooling and unit
-// length. Source: Devlin et al. 2019; Reimers and Gurevych 2019; tensor names as llama.cpp's converter writes them.
+// BERT encoders for sentence embeddings (all-MiniLM-L6-v2): post-norm, bidirectional, learnt
+// positions; mean or CLS pooling and unit length. Source: Devlin et al. 2019; Reimers and Gurevych
+// 2019; tensor names as llama.cpp's converter writes them.
 // Threads: one call at a time; the pass runs on the team given to Load.
 
 #include <memory>
@@ -17,12 +18,13 @@ Result<HParams> ReadBertHParams(const GgufFile& file);
 class BertEncoder {
  public:
   // `file` must outlive the encoder. Errors: as Decoder::Load.
-  static Result<std::unique_ptr<BertEncoder>> Load(const GgufFile& file, ThreadPool& pool, const DecoderOptions& options);
+  static Result<std::unique_ptr<BertEncoder>> Load(const GgufFile& file, ThreadPool& pool,
+                                                   const DecoderOptions& options);
 
   const HParams& hparams() const { return hparams_; }
 
-  // The embedding [hidden_size] of one text, unit length. Requires 1 to context_length tokens of the vocabulary, [CLS] and [SEP]
-  // included.
+  // The embedding [hidden_size] of one text, unit length. Requires 1 to context_length tokens of
+  // the vocabulary, [CLS] and [SEP] included.
   std::vector<float> Embed(std::span<const TokenId> tokens);
 
  private:

@@ -23,16 +23,19 @@ class Decoder::Pass {
       const auto size = static_cast<int>(slices[s].tokens.size());
       for (int i = 0; i < size; ++i) {
         token_slice_.push_back(static_cast<int>(s));
-        if (i >= size - slices[s].num_outputs) output_rows_.push_back(static_cast<int>(token_slice_.size()) - 1);
+        if (i >= size - slices[s].num_outputs)
+          output_rows_.push_back(static_cast<int>(token_slice_.size()) - 1);
       }
       const int first_row = static_cast<int>(token_slice_.size()) - size;
       for (int i = 0; i < size; i += tokens_per_task) {
-        tasks_.push_back({static_cast<int>(s), first_row + i, std::min(tokens_per_task, size - i), slices[s].start + i});
+        tasks_.push_back({static_cast<int>(s), first_row + i, std::min(tokens_per_task, size - i),
+                          slices[s].start + i});
       }
       slice_first_row_.push_back(first_row);
     }
     for (const AttentionTask& task : tasks_) {
-      max_splits_ = std::max(max_splits_, (task.start + task.num_tokens - 1) / kAttentionSplitTokens + 1);
+      max_splits_ =
+          std::max(max_splits_, (task.start + task.num_tokens - 1) / kAttentionSplitTokens + 1);
     }
     const size_t num_states = tasks_.size() * static_cast<size_t>(TilesPerTask() * max_splits_);
     if (SharesSplits(d_.pool_->size()) && d_.attention_states_.size() < num_states) {
@@ -51,8 +54,8 @@ class Decoder::Pass {
     for (int i = 0; i < h_.num_layers; ++i) RunLayer(worker, i);
     worker.ForEach(static_cast<int64_t>(output_rows_.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        Kernels().rms_norm(Hidden(output_rows_[i]), d_.output_norm_.data(), h_.norm_eps, h_.hidden_size,
-                           &d_.outputs_[i * h_.hidden_size]);
+        Kernels().rms_norm(Hidden(output_rows_[i]), d_.output_norm_.data(), h_.norm_eps,
+                           h_.hidden_size, &d_.outputs_[i * h_.hidden_size]);
       }
     });
   }
@@ -71,19 +74,22 @@ class Decoder::Pass {
     ForTokens(worker, [&](int row) { PrepareHeads(row, index, layer); });
     Attend(worker, index);
     ForTokens(worker, [&](int row) { d_.attended_.Quantize(row); });
-    const MatmulJob output[] = {{&layer.output, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
+    const MatmulJob output[] = {
+        {&layer.output, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
     RunMatmuls(worker, output, d_.attended_, *d_.scratch_);
     worker.Barrier();
     ForTokens(worker, [&](int row) {
       AddResidual(row, layer.output_bias, layer.post_attention_norm);
       Norm(row, layer.ffn_norm);
     });
-    const MatmulJob gate_up[] = {{&layer.gate, d_.gate_out_.data(), static_cast<size_t>(h_.ffn_size)},
-                                 {&layer.up, d_.up_out_.data(), static_cast<size_t>(h_.ffn_size)}};
+    const MatmulJob gate_up[] = {
+        {&layer.gate, d_.gate_out_.data(), static_cast<size_t>(h_.ffn_size)},
+        {&layer.up, d_.up_out_.data(), static_cast<size_t>(h_.ffn_size)}};
     RunMatmuls(worker, gate_up, d_.normed_, *d_.scratch_);
     worker.Barrier();
     Activate(worker);
-    const MatmulJob down[] = {{&layer.down, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
+    const MatmulJob down[] = {
+        {&layer.down, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
     RunMatmuls(worker, down, d_.ffn_, *d_.scratch_);
     worker.Barrier();
     ForTokens(worker, [&](int row) { AddResidual(row, {}, layer.post_ffn_norm); });
@@ -110,7 +116,8 @@ class Decoder::Pass {
     const TokenId token = slice.tokens[row - slice_first_row_[token_slice_[row]]];
     const size_t row_bytes = d_.embedding_->row_bytes();
     const std::span<float> hidden(Hidden(row), h_.hidden_size);
-    DequantizeRow(d_.embedding_->type, d_.embedding_->data.subspan(token * row_bytes, row_bytes), hidden);
+    DequantizeRow(d_.embedding_->type, d_.embedding_->data.subspan(token * row_bytes, row_bytes),
+                  hidden);
     if (d_.spec_.embedding_scale != 1) {
       for (float& value : hidden) value *= d_.spec_.embedding_scale;
     }
@@ -130,18 +137,21 @@ class Decoder::Pass {
   }
 
   void Norm(int row, const std::vector<float>& weight) {
-    Kernels().rms_norm(Hidden(row), weight.data(), h_.norm_eps, h_.hidden_size, d_.normed_.row(row));
+    Kernels().rms_norm(Hidden(row), weight.data(), h_.norm_eps, h_.hidden_size,
+                       d_.normed_.row(row));
     d_.normed_.Quantize(row);
   }
 
   void AddResidual(int row, const std::vector<float>& bias, const std::vector<float>& post_norm) {
     float* projected = &d_.projected_[static_cast<size_t>(row) * h_.hidden_size];
     if (!bias.empty()) Kernels().add(projected, bias.data(), h_.hidden_size);
-    if (!post_norm.empty()) Kernels().rms_norm(projected, post_norm.data(), h_.norm_eps, h_.hidden_size, projected);
+    if (!post_norm.empty())
+      Kernels().rms_norm(projected, post_norm.data(), h_.norm_eps, h_.hidden_size, projected);
     Kernels().add(Hidden(row), projected, h_.hidden_size);
   }
 
-  // Bias, head norm and RoPE of one token's queries and keys; K and V go to the cache, queries are scaled for attention.
+  // Bias, head norm and RoPE of one token's queries and keys; K and V go to the cache, queries are
+  // scaled for attention.
   void PrepareHeads(int row, int layer_index, const Layer& layer) {
     const KernelTable& kernels = Kernels();
     const int q_size = h_.num_heads * h_.head_dim, kv_size = h_.num_kv_heads * h_.head_dim;
@@ -153,11 +163,13 @@ class Decoder::Pass {
     if (!layer.value_bias.empty()) kernels.add(value, layer.value_bias.data(), kv_size);
     const std::vector<float>& table = d_.spec_.is_local(layer_index) ? d_.local_rope_ : d_.rope_;
     const float* cos_sin = &table[static_cast<size_t>(row) * h_.rope_dim];
-    const float scale = d_.spec_.attention_scale > 0 ? d_.spec_.attention_scale
-                                                     : 1.0f / std::sqrt(static_cast<float>(h_.head_dim));
+    const float scale = d_.spec_.attention_scale > 0
+                            ? d_.spec_.attention_scale
+                            : 1.0f / std::sqrt(static_cast<float>(h_.head_dim));
     for (int head = 0; head < h_.num_heads; ++head) {
       float* q = query + head * h_.head_dim;
-      if (d_.spec_.qk_norm) kernels.rms_norm(q, layer.query_norm.data(), h_.norm_eps, h_.head_dim, q);
+      if (d_.spec_.qk_norm)
+        kernels.rms_norm(q, layer.query_norm.data(), h_.norm_eps, h_.head_dim, q);
       kernels.rope(q, cos_sin, h_.rope_dim, d_.spec_.rope_interleaved);
       for (int i = 0; i < h_.head_dim; ++i) q[i] *= scale;
     }
@@ -167,8 +179,9 @@ class Decoder::Pass {
       float* k = key + head * h_.head_dim;
       if (d_.spec_.qk_norm) kernels.rms_norm(k, layer.key_norm.data(), h_.norm_eps, h_.head_dim, k);
       kernels.rope(k, cos_sin, h_.rope_dim, d_.spec_.rope_interleaved);
-      kernels.store_kv(kv_.shape().storage, k, value + head * h_.head_dim, h_.head_dim, position % kKvBlockTokens,
-                       kv_.keys(layer_index, block, head), kv_.values(layer_index, block, head));
+      kernels.store_kv(kv_.shape().storage, k, value + head * h_.head_dim, h_.head_dim,
+                       position % kKvBlockTokens, kv_.keys(layer_index, block, head),
+                       kv_.values(layer_index, block, head));
     }
   }
 
@@ -186,14 +199,16 @@ class Decoder::Pass {
   void FillTile(int64_t item, int layer_index, int first_split, int last_split, Tile& tile) const {
     const AttentionTask& task = tasks_[item / TilesPerTask()];
     const int tile_of_task = static_cast<int>(item % TilesPerTask());
-    const int kv_head = tile_of_task % h_.num_kv_heads, first_head = tile_of_task / h_.num_kv_heads * kMaxTileQueries;
+    const int kv_head = tile_of_task % h_.num_kv_heads,
+              first_head = tile_of_task / h_.num_kv_heads * kMaxTileQueries;
     const int group = h_.num_heads / h_.num_kv_heads;
     const int heads = std::min(group - first_head, kMaxTileQueries);
     const std::span<const int> table = slices_[task.slice].blocks;
     const int num_blocks = (task.start + task.num_tokens - 1) / kKvBlockTokens + 1;
     tile.k_blocks.resize(num_blocks);
     tile.v_blocks.resize(num_blocks);
-    for (int b = first_split * kAttentionSplitBlocks; b < std::min(num_blocks, last_split * kAttentionSplitBlocks); ++b) {
+    for (int b = first_split * kAttentionSplitBlocks;
+         b < std::min(num_blocks, last_split * kAttentionSplitBlocks); ++b) {
       tile.k_blocks[b] = kv_.keys(layer_index, table[b], kv_head);
       tile.v_blocks[b] = kv_.values(layer_index, table[b], kv_head);
     }
@@ -203,13 +218,16 @@ class Decoder::Pass {
       const int position = task.start + i;
       for (int head = 0; head < heads; ++head, ++num_queries) {
         const int offset = (kv_head * group + first_head + head) * h_.head_dim;
-        tile.queries[num_queries] = &d_.query_out_[static_cast<size_t>(task.first_row + i) * h_.num_heads * h_.head_dim + offset];
+        tile.queries[num_queries] =
+            &d_.query_out_[static_cast<size_t>(task.first_row + i) * h_.num_heads * h_.head_dim +
+                           offset];
         tile.out[num_queries] = d_.attended_.row(task.first_row + i) + offset;
         tile.first[num_queries] = window > 0 ? std::max(0, position - window + 1) : 0;
         tile.end[num_queries] = position + 1;
       }
     }
-    tile.kernel = {kv_.shape().storage, h_.head_dim, num_queries, tile.queries.data(), tile.first.data(), tile.end.data(),
+    tile.kernel = {kv_.shape().storage,  h_.head_dim,          num_queries,
+                   tile.queries.data(),  tile.first.data(),    tile.end.data(),
                    tile.k_blocks.data(), tile.v_blocks.data(), 0.0f};
   }
 
@@ -220,7 +238,8 @@ class Decoder::Pass {
 
   // With few tiles and a long context the workers share the splits of each tile.
   bool SharesSplits(int num_workers) const {
-    return max_splits_ > 1 && static_cast<int64_t>(tasks_.size()) * TilesPerTask() < 8 * num_workers;
+    return max_splits_ > 1 &&
+           static_cast<int64_t>(tasks_.size()) * TilesPerTask() < 8 * num_workers;
   }
 
   void Attend(Worker& worker, int layer_index) {
@@ -242,7 +261,8 @@ class Decoder::Pass {
         const int split = static_cast<int>(i % max_splits_);
         FillTile(i / max_splits_, layer_index, split, split + 1, tile);
         const SplitRange splits = SplitsOf(tile.kernel);
-        if (split >= splits.first && split < splits.last) AttendSplit(tile.kernel, split, states[i]);
+        if (split >= splits.first && split < splits.last)
+          AttendSplit(tile.kernel, split, states[i]);
       }
     });
     worker.Barrier();
@@ -272,7 +292,8 @@ class Decoder::Pass {
         const int size = std::min(part_size, h_.ffn_size - first);
         if (size <= 0) continue;
         const size_t offset = static_cast<size_t>(row) * h_.ffn_size + first;
-        const auto activate = d_.spec_.activation == FfnActivation::kSilu ? Kernels().silu_mul : Kernels().gelu_mul;
+        const auto activate =
+            d_.spec_.activation == FfnActivation::kSilu ? Kernels().silu_mul : Kernels().gelu_mul;
         activate(&d_.gate_out_[offset], &d_.up_out_[offset], size, d_.ffn_.row(row) + first);
         d_.ffn_.Quantize(row, first, size);
       }
@@ -289,7 +310,7 @@ class Decoder::Pass {
   std::vector<int> slice_first_row_;  // [num_slices]
   std::vector<int> output_rows_;
   std::vector<AttentionTask> tasks_;
-  int max_splits_ = 1;                // of any task's context
+  int max_splits_ = 1;  // of any task's context
 };
 
 void Decoder::Forward(std::span<const SequenceSlice> slices, KvCacheStorage& kv) {
@@ -298,11 +319,13 @@ void Decoder::Forward(std::span<const SequenceSlice> slices, KvCacheStorage& kv)
 }
 
 std::span<const float> Decoder::output(int index) const {
-  return {&outputs_[static_cast<size_t>(index) * spec_.hparams.hidden_size], static_cast<size_t>(spec_.hparams.hidden_size)};
+  return {&outputs_[static_cast<size_t>(index) * spec_.hparams.hidden_size],
+          static_cast<size_t>(spec_.hparams.hidden_size)};
 }
 
 const float* Decoder::Logits(int first, int count) {
-  HEARTH_CHECK(first >= 0 && count >= 1 && count <= options_.max_logits && first + count <= num_outputs_);
+  HEARTH_CHECK(first >= 0 && count >= 1 && count <= options_.max_logits &&
+               first + count <= num_outputs_);
   head_in_.Shape(count, spec_.hparams.hidden_size);
   const MatmulJob jobs[] = {{&head_, logits_.data(), logits_stride()}};
   pool_->Run([&](Worker& worker) {

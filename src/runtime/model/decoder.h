@@ -1,9 +1,10 @@
 #pragma once
-// A decoder-only transformer: weights, and the forward pass over a batch of sequence slices. What differs between architectures is
-// data in DecoderSpec, filled in by one file per architecture; the pass itself is written once.
+// A decoder-only transformer: weights, and the forward pass over a batch of sequence slices. What
+// differs between architectures is data in DecoderSpec, filled in by one file per architecture; the
+// pass itself is written once.
 //
-// The pass is batch-invariant: what comes out for a token depends on its own sequence alone, bit for bit, however it is batched or
-// chunked and on however many threads.
+// The pass is batch-invariant: what comes out for a token depends on its own sequence alone, bit
+// for bit, however it is batched or chunked and on however many threads.
 //
 // Threads: a Decoder belongs to one engine thread; the pass runs on the team given to Load.
 
@@ -28,15 +29,19 @@ enum class FfnActivation { kSilu, kGeluTanh };
 // How an architecture differs from the plain pre-norm decoder.
 struct DecoderSpec {
   HParams hparams;
-  bool rope_interleaved = false;             // pairs (2i, 2i + 1), as llama's permuted weights want; else (i, i + half)
-  std::vector<float> rope_factors;           // [rope_dim / 2] divisors of the frequencies (Llama 3); empty: none
+  // pairs (2i, 2i + 1), as llama's permuted weights want; else (i, i + half)
+  bool rope_interleaved = false;
+  // [rope_dim / 2] divisors of the frequencies (Llama 3); empty: none
+  std::vector<float> rope_factors;
   FfnActivation activation = FfnActivation::kSilu;
-  float embedding_scale = 1;                 // token embeddings are multiplied by it
-  float attention_scale = 0;                 // of the scores; 0: 1 / sqrt(head_dim)
-  bool qk_norm = false;                      // RMS norm of each query and key head before RoPE
-  bool post_norms = false;                   // further norms of the attention's and the FFN's output
-  int global_every = 0;                      // with a sliding window: every n-th layer sees all; 0: all layers do
-  float local_rope_theta = 0;                // of the sliding layers; 0: as the others
+  float embedding_scale = 1;  // token embeddings are multiplied by it
+  float attention_scale = 0;  // of the scores; 0: 1 / sqrt(head_dim)
+  bool qk_norm = false;       // RMS norm of each query and key head before RoPE
+  // further norms of the attention's and the FFN's output
+  bool post_norms = false;
+  // with a sliding window: every n-th layer sees all; 0: all layers do
+  int global_every = 0;
+  float local_rope_theta = 0;  // of the sliding layers; 0: as the others
 
   bool is_local(int layer) const { return global_every > 0 && (layer + 1) % global_every != 0; }
 };
@@ -51,7 +56,7 @@ Result<DecoderSpec> ReadDecoderSpec(const GgufFile& file);
 
 struct DecoderOptions {
   int max_batch_tokens = 512;
-  int max_logits = 16;           // rows that one Logits call computes
+  int max_logits = 16;  // rows that one Logits call computes
   bool integer_activations = true;
   WeightImageOptions image;
 };
@@ -59,16 +64,18 @@ struct DecoderOptions {
 // Consecutive tokens of one sequence.
 struct SequenceSlice {
   std::span<const TokenId> tokens;
-  int start = 0;                   // position of tokens[0]
-  std::span<const int> blocks;     // block table: covers positions 0 to start + tokens.size() - 1
-  int num_outputs = 0;             // hidden states wanted, of the last tokens of the slice
+  int start = 0;                // position of tokens[0]
+  std::span<const int> blocks;  // block table: covers positions 0 to start + tokens.size() - 1
+  int num_outputs = 0;          // hidden states wanted, of the last tokens of the slice
 };
 
 class Decoder {
  public:
-  // `file` must outlive the decoder: embeddings are read from it. Errors: kCorrupt naming a tensor that is missing or
-  // misshapen (expected and actual shape), those of the spec and of the weight image.
-  static Result<std::unique_ptr<Decoder>> Load(const GgufFile& file, ThreadPool& pool, const DecoderOptions& options);
+  // `file` must outlive the decoder: embeddings are read from it. Errors: kCorrupt naming a tensor
+  // that is missing or misshapen (expected and actual shape), those of the spec and of the weight
+  // image.
+  static Result<std::unique_ptr<Decoder>> Load(const GgufFile& file, ThreadPool& pool,
+                                               const DecoderOptions& options);
 
   const HParams& hparams() const { return spec_.hparams; }
   KvShape kv_shape(KvStorage storage) const;
@@ -77,21 +84,23 @@ class Decoder {
   int64_t weight_bytes() const;
   int64_t macs_per_token() const;
 
-  // Runs the slices (at most max_batch_tokens tokens, each slice another sequence or a later part of one), writing their K and V.
-  // Afterwards output(i) is the normed hidden state of the i-th wanted token, in order of slices.
+  // Runs the slices (at most max_batch_tokens tokens, each slice another sequence or a later part
+  // of one), writing their K and V. Afterwards output(i) is the normed hidden state of the i-th
+  // wanted token, in order of slices.
   // Requires: token ids within the vocabulary.
   void Forward(std::span<const SequenceSlice> slices, KvCacheStorage& kv);
   int num_outputs() const { return num_outputs_; }
   std::span<const float> output(int index) const;
 
-  // Logits [count][vocab_size] of outputs first to first + count - 1, count <= max_logits; row i begins at i * logits_stride().
-  // Valid until the next call.
+  // Logits [count][vocab_size] of outputs first to first + count - 1, count <= max_logits; row i
+  // begins at i * logits_stride(). Valid until the next call.
   const float* Logits(int first, int count);
   size_t logits_stride() const { return head_.padded_rows(); }
 
  private:
   struct Layer {
-    std::vector<float> attention_norm, ffn_norm, query_norm, key_norm, post_attention_norm, post_ffn_norm;
+    std::vector<float> attention_norm, ffn_norm, query_norm, key_norm, post_attention_norm,
+        post_ffn_norm;
     std::vector<float> query_bias, key_bias, value_bias, output_bias;
     Matrix query, key, value, output, gate, up, down;
   };
@@ -119,7 +128,8 @@ class Decoder {
   std::vector<float> inverse_frequencies_, local_inverse_frequencies_;  // [rope_dim / 2]
 
   // Work space of a pass, [max_batch_tokens][...].
-  std::vector<float> hidden_, query_out_, key_out_, value_out_, projected_, gate_out_, up_out_, rope_, local_rope_;
+  std::vector<float> hidden_, query_out_, key_out_, value_out_, projected_, gate_out_, up_out_,
+      rope_, local_rope_;
   std::vector<float> outputs_, logits_;
   Activations normed_, attended_, ffn_, head_in_;
   std::vector<AttentionState> attention_states_;  // of splits that are worked on side by side

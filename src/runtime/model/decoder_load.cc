@@ -10,7 +10,8 @@ namespace hearth {
 namespace {
 
 // 1 / theta^(2i / dim), rounded to float at each step as the reference implementations do.
-std::vector<float> InverseFrequencies(float theta, int rope_dim, float linear_factor, const std::vector<float>& factors) {
+std::vector<float> InverseFrequencies(float theta, int rope_dim, float linear_factor,
+                                      const std::vector<float>& factors) {
   std::vector<float> frequencies(rope_dim / 2);
   for (int i = 0; i < rope_dim / 2; ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(rope_dim);
@@ -29,11 +30,13 @@ Result<DecoderSpec> ReadDecoderSpec(const GgufFile& file) {
   if (architecture == "qwen2") return Qwen2Spec(file);
   if (architecture == "qwen3") return Qwen3Spec(file);
   if (architecture == "gemma3") return Gemma3Spec(file);
-  return MakeError(ErrorCode::kUnsupported, "architecture '" + architecture +
-                                                "' is not supported (supported: llama, qwen2, qwen3, gemma3, bert)");
+  return MakeError(ErrorCode::kUnsupported,
+                   "architecture '" + architecture +
+                       "' is not supported (supported: llama, qwen2, qwen3, gemma3, bert)");
 }
 
-Result<std::unique_ptr<Decoder>> Decoder::Load(const GgufFile& file, ThreadPool& pool, const DecoderOptions& options) {
+Result<std::unique_ptr<Decoder>> Decoder::Load(const GgufFile& file, ThreadPool& pool,
+                                               const DecoderOptions& options) {
   HEARTH_ASSIGN_OR_RETURN(DecoderSpec spec, ReadDecoderSpec(file));
   std::unique_ptr<Decoder> decoder(new Decoder(file, pool, std::move(spec), options));
   HEARTH_RETURN_IF_ERROR(decoder->LoadWeights());
@@ -49,42 +52,57 @@ Status Decoder::LoadWeights() {
   for (int i = 0; i < h.num_layers; ++i) {
     const std::string prefix = "blk." + std::to_string(i) + ".";
     Layer& layer = layers_[i];
-    HEARTH_RETURN_IF_ERROR(find.Need(prefix + "attn_norm.weight", h.hidden_size, &layer.attention_norm));
+    HEARTH_RETURN_IF_ERROR(
+        find.Need(prefix + "attn_norm.weight", h.hidden_size, &layer.attention_norm));
     HEARTH_RETURN_IF_ERROR(find.Need(prefix + "ffn_norm.weight", h.hidden_size, &layer.ffn_norm));
     if (spec_.qk_norm) {
-      HEARTH_RETURN_IF_ERROR(find.Need(prefix + "attn_q_norm.weight", h.head_dim, &layer.query_norm));
+      HEARTH_RETURN_IF_ERROR(
+          find.Need(prefix + "attn_q_norm.weight", h.head_dim, &layer.query_norm));
       HEARTH_RETURN_IF_ERROR(find.Need(prefix + "attn_k_norm.weight", h.head_dim, &layer.key_norm));
     }
     if (spec_.post_norms) {
-      HEARTH_RETURN_IF_ERROR(find.Need(prefix + "post_attention_norm.weight", h.hidden_size, &layer.post_attention_norm));
-      HEARTH_RETURN_IF_ERROR(find.Need(prefix + "post_ffw_norm.weight", h.hidden_size, &layer.post_ffn_norm));
+      HEARTH_RETURN_IF_ERROR(find.Need(prefix + "post_attention_norm.weight", h.hidden_size,
+                                       &layer.post_attention_norm));
+      HEARTH_RETURN_IF_ERROR(
+          find.Need(prefix + "post_ffw_norm.weight", h.hidden_size, &layer.post_ffn_norm));
     }
     HEARTH_RETURN_IF_ERROR(find.Optional(prefix + "attn_q.bias", q_size, &layer.query_bias));
     HEARTH_RETURN_IF_ERROR(find.Optional(prefix + "attn_k.bias", kv_size, &layer.key_bias));
     HEARTH_RETURN_IF_ERROR(find.Optional(prefix + "attn_v.bias", kv_size, &layer.value_bias));
-    HEARTH_RETURN_IF_ERROR(find.Optional(prefix + "attn_output.bias", h.hidden_size, &layer.output_bias));
-    HEARTH_RETURN_IF_ERROR(find.Need(prefix + "attn_q.weight", q_size, h.hidden_size, &layer.query));
+    HEARTH_RETURN_IF_ERROR(
+        find.Optional(prefix + "attn_output.bias", h.hidden_size, &layer.output_bias));
+    HEARTH_RETURN_IF_ERROR(
+        find.Need(prefix + "attn_q.weight", q_size, h.hidden_size, &layer.query));
     HEARTH_RETURN_IF_ERROR(find.Need(prefix + "attn_k.weight", kv_size, h.hidden_size, &layer.key));
-    HEARTH_RETURN_IF_ERROR(find.Need(prefix + "attn_v.weight", kv_size, h.hidden_size, &layer.value));
-    HEARTH_RETURN_IF_ERROR(find.Need(prefix + "attn_output.weight", h.hidden_size, q_size, &layer.output));
-    HEARTH_RETURN_IF_ERROR(find.Need(prefix + "ffn_gate.weight", h.ffn_size, h.hidden_size, &layer.gate));
-    HEARTH_RETURN_IF_ERROR(find.Need(prefix + "ffn_up.weight", h.ffn_size, h.hidden_size, &layer.up));
-    HEARTH_RETURN_IF_ERROR(find.Need(prefix + "ffn_down.weight", h.hidden_size, h.ffn_size, &layer.down));
+    HEARTH_RETURN_IF_ERROR(
+        find.Need(prefix + "attn_v.weight", kv_size, h.hidden_size, &layer.value));
+    HEARTH_RETURN_IF_ERROR(
+        find.Need(prefix + "attn_output.weight", h.hidden_size, q_size, &layer.output));
+    HEARTH_RETURN_IF_ERROR(
+        find.Need(prefix + "ffn_gate.weight", h.ffn_size, h.hidden_size, &layer.gate));
+    HEARTH_RETURN_IF_ERROR(
+        find.Need(prefix + "ffn_up.weight", h.ffn_size, h.hidden_size, &layer.up));
+    HEARTH_RETURN_IF_ERROR(
+        find.Need(prefix + "ffn_down.weight", h.hidden_size, h.ffn_size, &layer.down));
   }
   HEARTH_RETURN_IF_ERROR(find.Need("output_norm.weight", h.hidden_size, &output_norm_));
   embedding_ = file_->FindTensor("token_embd.weight");
   if (embedding_->num_columns() != static_cast<uint64_t>(h.hidden_size)) {
-    return MakeError(ErrorCode::kCorrupt, "tensor token_embd.weight has shape " + ShapeText(embedding_->shape) +
-                                              ", expected " + std::to_string(h.hidden_size) + " columns");
+    return MakeError(ErrorCode::kCorrupt, "tensor token_embd.weight has shape " +
+                                              ShapeText(embedding_->shape) + ", expected " +
+                                              std::to_string(h.hidden_size) + " columns");
   }
   // Tied models have no head of their own.
-  const char* head_name = file_->FindTensor("output.weight") != nullptr ? "output.weight" : "token_embd.weight";
+  const char* head_name =
+      file_->FindTensor("output.weight") != nullptr ? "output.weight" : "token_embd.weight";
   HEARTH_RETURN_IF_ERROR(find.Need(head_name, h.vocab_size, h.hidden_size, &head_));
 
-  HEARTH_ASSIGN_OR_RETURN(image_, WeightImage::Open(*file_, find.matrices(), *pool_, options_.image));
+  HEARTH_ASSIGN_OR_RETURN(image_,
+                          WeightImage::Open(*file_, find.matrices(), *pool_, options_.image));
   for (size_t i = 0; i < find.targets().size(); ++i) *find.targets()[i] = image_.matrix(i);
 
-  inverse_frequencies_ = InverseFrequencies(h.rope_theta, h.rope_dim, h.rope_linear_factor, spec_.rope_factors);
+  inverse_frequencies_ =
+      InverseFrequencies(h.rope_theta, h.rope_dim, h.rope_linear_factor, spec_.rope_factors);
   const float local_theta = spec_.local_rope_theta > 0 ? spec_.local_rope_theta : h.rope_theta;
   local_inverse_frequencies_ = InverseFrequencies(local_theta, h.rope_dim, 1, {});
   return {};
@@ -109,13 +127,15 @@ void Decoder::Reserve() {
   attended_.Reserve(options_.max_batch_tokens, q_size, options_.integer_activations);
   ffn_.Reserve(options_.max_batch_tokens, h.ffn_size, options_.integer_activations);
   head_in_.Reserve(options_.max_logits, h.hidden_size, options_.integer_activations);
-  scratch_ = std::make_unique<MatmulScratch>(pool_->size(), std::max({h.hidden_size, q_size, h.ffn_size}));
+  scratch_ =
+      std::make_unique<MatmulScratch>(pool_->size(), std::max({h.hidden_size, q_size, h.ffn_size}));
 }
 
 template <typename Visit>
 void Decoder::ForEachMatrix(Visit visit) const {
   for (const Layer& layer : layers_) {
-    for (const Matrix* matrix : {&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate, &layer.up, &layer.down}) {
+    for (const Matrix* matrix : {&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate,
+                                 &layer.up, &layer.down}) {
       visit(*matrix);
     }
   }
@@ -124,7 +144,8 @@ void Decoder::ForEachMatrix(Visit visit) const {
 
 int64_t Decoder::weight_bytes() const {
   int64_t bytes = 0;
-  ForEachMatrix([&](const Matrix& m) { bytes += static_cast<int64_t>(m.strip_bytes) * m.num_strips(); });
+  ForEachMatrix(
+      [&](const Matrix& m) { bytes += static_cast<int64_t>(m.strip_bytes) * m.num_strips(); });
   return bytes;
 }
 

@@ -9,7 +9,8 @@ Result<DecoderSpec> Qwen2Spec(const GgufFile& file) {
   DecoderSpec spec;
   HEARTH_ASSIGN_OR_RETURN(spec.hparams, ReadHParams(file));
   for (const char* name : {"blk.0.attn_q.bias", "blk.0.attn_k.bias", "blk.0.attn_v.bias"}) {
-    if (file.FindTensor(name) == nullptr) return MakeError(ErrorCode::kCorrupt, std::string("tensor ") + name + " is missing");
+    if (file.FindTensor(name) == nullptr)
+      return MakeError(ErrorCode::kCorrupt, std::string("tensor ") + name + " is missing");
   }
   return spec;
 }

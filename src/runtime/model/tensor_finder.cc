@@ -28,15 +28,18 @@ Status TensorFinder::Optional(const std::string& name, int size, std::vector<flo
   return file_.FindTensor(name) == nullptr ? Status() : Need(name, size, target);
 }
 
-Result<const GgufTensor*> TensorFinder::Table(const std::string& name, int num_rows, int num_columns) const {
+Result<const GgufTensor*> TensorFinder::Table(const std::string& name, int num_rows,
+                                              int num_columns) const {
   return Find(name, {static_cast<uint64_t>(num_columns), static_cast<uint64_t>(num_rows)});
 }
 
-Result<const GgufTensor*> TensorFinder::Find(const std::string& name, const std::vector<uint64_t>& shape) const {
+Result<const GgufTensor*> TensorFinder::Find(const std::string& name,
+                                             const std::vector<uint64_t>& shape) const {
   const GgufTensor* tensor = file_.FindTensor(name);
   if (tensor == nullptr) return MakeError(ErrorCode::kCorrupt, "tensor " + name + " is missing");
   if (tensor->shape != shape) {
-    return MakeError(ErrorCode::kCorrupt, "tensor " + name + " has shape " + ShapeText(tensor->shape) + ", expected " +
+    return MakeError(ErrorCode::kCorrupt, "tensor " + name + " has shape " +
+                                              ShapeText(tensor->shape) + ", expected " +
                                               ShapeText(shape));
   }
   return tensor;

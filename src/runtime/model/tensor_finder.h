@@ -1,5 +1,6 @@
 #pragma once
-// Collects the tensors a model needs, checked by shape; matrices get their place in the weight image.
+// Collects the tensors a model needs, checked by shape; matrices get their place in the weight
+// image.
 
 #include <string>
 #include <vector>

@@ -40,12 +40,15 @@ size_t LayOut(const std::vector<const GgufTensor*>& tensors, std::vector<size_t>
   size_t end = kPage;
   for (const GgufTensor* tensor : tensors) {
     offsets->push_back(end);
-    end = RoundUp(end + NumStrips(tensor->num_rows()) * StripBytes(tensor->type, tensor->num_columns()), kPage);
+    end = RoundUp(
+        end + NumStrips(tensor->num_rows()) * StripBytes(tensor->type, tensor->num_columns()),
+        kPage);
   }
   return end;
 }
 
-// Hash of the whole file, layout version included, as 32 hex digits. 10 GB/s: a second start does not even come here.
+// Hash of the whole file, layout version included, as 32 hex digits. 10 GB/s: a second start does
+// not even come here.
 std::string ContentKey(const GgufFile& file) {
   XXH3_state_t* state = XXH3_createState();
   XXH3_128bits_reset(state);
@@ -61,12 +64,14 @@ std::string ContentKey(const GgufFile& file) {
   const XXH128_hash_t hash = XXH3_128bits_digest(state);
   XXH3_freeState(state);
   std::array<char, 33> text;
-  std::snprintf(text.data(), text.size(), "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
+  std::snprintf(text.data(), text.size(), "%016llx%016llx",
+                static_cast<unsigned long long>(hash.high64),
                 static_cast<unsigned long long>(hash.low64));
   return text.data();
 }
 
-// Names a file as it is now without reading it: device, inode, size and times change when the content does.
+// Names a file as it is now without reading it: device, inode, size and times change when the
+// content does.
 std::string StampOf(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return "";
@@ -98,8 +103,9 @@ std::string KeyOf(const GgufFile& file, const std::string& cache_dir) {
 }
 
 // Re-lays every tensor to `image` (the image's first byte, header page included).
-void Fill(const GgufFile& file, const std::vector<const GgufTensor*>& tensors, const std::vector<size_t>& offsets,
-          std::byte* image, ThreadPool& pool, const std::function<void(double)>& on_progress) {
+void Fill(const GgufFile& file, const std::vector<const GgufTensor*>& tensors,
+          const std::vector<size_t>& offsets, std::byte* image, ThreadPool& pool,
+          const std::function<void(double)>& on_progress) {
   size_t total = 0;
   for (const GgufTensor* tensor : tensors) total += tensor->data.size();
   size_t done = 0;
@@ -112,8 +118,9 @@ void Fill(const GgufFile& file, const std::vector<const GgufTensor*>& tensors, c
         for (int64_t strip = begin; strip < end; ++strip) {
           const size_t first = static_cast<size_t>(strip) * kStripRows;
           const size_t rows = std::min<size_t>(kStripRows, num_rows - first);
-          PackStrip(tensor.type, tensor.data.subspan(first * row_bytes, rows * row_bytes), static_cast<int>(rows),
-                    tensor.num_columns(), {image + offsets[i] + strip * strip_bytes, strip_bytes});
+          PackStrip(tensor.type, tensor.data.subspan(first * row_bytes, rows * row_bytes),
+                    static_cast<int>(rows), tensor.num_columns(),
+                    {image + offsets[i] + strip * strip_bytes, strip_bytes});
         }
       });
     });
@@ -127,24 +134,30 @@ bool IsIntact(const MappedFile& mapped, const std::string& key, size_t size, siz
   if (mapped.bytes().size() != size) return false;
   Header header;
   std::memcpy(&header, mapped.bytes().data(), sizeof header);
-  return std::memcmp(header.magic, kMagic, sizeof kMagic) == 0 && header.layout_version == kStripLayoutVersion &&
-         header.num_tensors == num_tensors && header.size_bytes == size && std::memcmp(header.key, key.data(), 32) == 0;
+  return std::memcmp(header.magic, kMagic, sizeof kMagic) == 0 &&
+         header.layout_version == kStripLayoutVersion && header.num_tensors == num_tensors &&
+         header.size_bytes == size && std::memcmp(header.key, key.data(), 32) == 0;
 }
 
 // Makes the image file under a temporary name and renames it. The error says what the disk refused.
 Status MakeImageFile(const GgufFile& file, const std::vector<const GgufTensor*>& tensors,
-                     const std::vector<size_t>& offsets, size_t size, const std::string& key, const std::string& path,
-                     ThreadPool& pool, const std::function<void(double)>& on_progress) {
+                     const std::vector<size_t>& offsets, size_t size, const std::string& key,
+                     const std::string& path, ThreadPool& pool,
+                     const std::function<void(double)>& on_progress) {
   const std::string temporary = path + ".part" + std::to_string(::getpid());
   const int fd = ::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return MakeError(ErrorCode::kIo, "cannot create " + temporary + ": " + std::strerror(errno));
-  // Room is claimed before anything is written: a full disk is an error here and not a SIGBUS later.
+  if (fd < 0)
+    return MakeError(ErrorCode::kIo, "cannot create " + temporary + ": " + std::strerror(errno));
+  // Room is claimed before anything is written: a full disk is an error here and not a SIGBUS
+  // later.
   const int no_room = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
-  void* memory = no_room == 0 ? ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+  void* memory =
+      no_room == 0 ? ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
   if (memory == MAP_FAILED) {
     ::close(fd);
     ::unlink(temporary.c_str());
-    return MakeError(ErrorCode::kResourceExhausted, "no room for " + std::to_string(size) + " bytes at " + temporary);
+    return MakeError(ErrorCode::kResourceExhausted,
+                     "no room for " + std::to_string(size) + " bytes at " + temporary);
   }
   auto* image = static_cast<std::byte*>(memory);
   Fill(file, tensors, offsets, image, pool, on_progress);
@@ -168,7 +181,8 @@ Status MakeImageFile(const GgufFile& file, const std::vector<const GgufTensor*>&
 // Holds an advisory lock on a file for as long as it lives.
 class FileLock {
  public:
-  explicit FileLock(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+  explicit FileLock(const std::string& path)
+      : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
     if (fd_ >= 0) ::flock(fd_, LOCK_EX);
   }
   ~FileLock() {
@@ -182,14 +196,17 @@ class FileLock {
   int fd_;
 };
 
-Result<MappedFile> OpenOrMakeImage(const GgufFile& file, const std::vector<const GgufTensor*>& tensors,
-                                   const std::vector<size_t>& offsets, size_t size, ThreadPool& pool,
-                                   const WeightImageOptions& options) {
+Result<MappedFile> OpenOrMakeImage(const GgufFile& file,
+                                   const std::vector<const GgufTensor*>& tensors,
+                                   const std::vector<size_t>& offsets, size_t size,
+                                   ThreadPool& pool, const WeightImageOptions& options) {
   const std::string dir = options.cache_dir.empty() ? DefaultCacheDir() : options.cache_dir;
-  if (dir.empty()) return MakeError(ErrorCode::kIo, "no cache folder: neither XDG_CACHE_HOME nor HOME is set");
+  if (dir.empty())
+    return MakeError(ErrorCode::kIo, "no cache folder: neither XDG_CACHE_HOME nor HOME is set");
   std::error_code error;
   std::filesystem::create_directories(dir + "/images", error);
-  if (error) return MakeError(ErrorCode::kIo, "cannot create " + dir + "/images: " + error.message());
+  if (error)
+    return MakeError(ErrorCode::kIo, "cannot create " + dir + "/images: " + error.message());
   const std::string key = KeyOf(file, dir);
   const std::string path = dir + "/images/" + key + ".strips";
 
@@ -204,7 +221,8 @@ Result<MappedFile> OpenOrMakeImage(const GgufFile& file, const std::vector<const
   const FileLock lock(path + ".lock");
   if (!lock.held()) return MakeError(ErrorCode::kIo, "cannot lock " + path);
   if (auto mapped = open_intact()) return mapped;  // another process made it while we waited
-  HEARTH_RETURN_IF_ERROR(MakeImageFile(file, tensors, offsets, size, key, path, pool, options.on_progress));
+  HEARTH_RETURN_IF_ERROR(
+      MakeImageFile(file, tensors, offsets, size, key, path, pool, options.on_progress));
   return open_intact();
 }
 
@@ -214,11 +232,13 @@ std::string DefaultCacheDir() {
   if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
     return std::string(cache) + "/hearth";
   }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return std::string(home) + "/.cache/hearth";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+    return std::string(home) + "/.cache/hearth";
   return "";
 }
 
-Result<WeightImage> WeightImage::Open(const GgufFile& file, const std::vector<const GgufTensor*>& tensors,
+Result<WeightImage> WeightImage::Open(const GgufFile& file,
+                                      const std::vector<const GgufTensor*>& tensors,
                                       ThreadPool& pool, const WeightImageOptions& options) {
   WeightImage image;
   std::vector<size_t> offsets;
@@ -235,9 +255,11 @@ Result<WeightImage> WeightImage::Open(const GgufFile& file, const std::vector<co
     }
   }
   if (base == nullptr) {
-    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
-      return MakeError(ErrorCode::kResourceExhausted, "no memory for " + std::to_string(size) + " bytes of weights");
+      return MakeError(ErrorCode::kResourceExhausted,
+                       "no memory for " + std::to_string(size) + " bytes of weights");
     }
     ::madvise(memory, size, MADV_HUGEPAGE);
     image.memory_ = std::shared_ptr<std::byte>(static_cast<std::byte*>(memory),
@@ -246,7 +268,8 @@ Result<WeightImage> WeightImage::Open(const GgufFile& file, const std::vector<co
     base = image.memory_.get();
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
-    image.matrices_.push_back({tensors[i]->type, base + offsets[i], static_cast<int>(tensors[i]->num_rows()),
+    image.matrices_.push_back({tensors[i]->type, base + offsets[i],
+                               static_cast<int>(tensors[i]->num_rows()),
                                static_cast<int>(tensors[i]->num_columns()),
                                StripBytes(tensors[i]->type, tensors[i]->num_columns())});
   }

@@ -1,7 +1,8 @@
 #pragma once
-// The weights in the kernels' layout, made once per model file and kept: an image file in the cache folder, keyed by the content of
-// the model file and the layout version, mapped read-only afterwards. Two processes that start at once share the work: one
-// makes the image (lock, temporary name, rename), the other waits. Where the disk refuses, the image lives in memory only.
+// The weights in the kernels' layout, made once per model file and kept: an image file in the cache
+// folder, keyed by the content of the model file and the layout version, mapped read-only
+// afterwards. Two processes that start at once share the work: one makes the image (lock, temporary
+// name, rename), the other waits. Where the disk refuses, the image lives in memory only.
 // Threads: Open runs alone with its pool; the image is immutable after.
 
 #include <cstddef>
@@ -19,16 +20,19 @@
 namespace hearth {
 
 struct WeightImageOptions {
-  std::string cache_dir;                      // empty: ${XDG_CACHE_HOME:-~/.cache}/hearth
+  std::string cache_dir;  // empty: ${XDG_CACHE_HOME:-~/.cache}/hearth
   bool use_disk = true;
-  std::function<void(double)> on_progress;    // 0 to 1, while the image is made
+  std::function<void(double)> on_progress;  // 0 to 1, while the image is made
 };
 
 class WeightImage {
  public:
-  // Holds each of `tensors` (two-dimensional, of `file`), re-laid. Source pages are let go as they have been read.
-  // Errors: kResourceExhausted when neither disk nor memory has room. Anything else about the disk only means "in memory".
-  static Result<WeightImage> Open(const GgufFile& file, const std::vector<const GgufTensor*>& tensors, ThreadPool& pool,
+  // Holds each of `tensors` (two-dimensional, of `file`), re-laid. Source pages are let go as they
+  // have been read.
+  // Errors: kResourceExhausted when neither disk nor memory has room. Anything else about the disk
+  // only means "in memory".
+  static Result<WeightImage> Open(const GgufFile& file,
+                                  const std::vector<const GgufTensor*>& tensors, ThreadPool& pool,
                                   const WeightImageOptions& options);
 
   // The index is that of the tensor in `tensors`.

@@ -14,7 +14,8 @@ void AttendSplit(const AttentionTile& tile, int split, AttentionState& state) {
   const int first = *std::min_element(tile.first, tile.first + tile.num_queries);
   const int end = *std::max_element(tile.end, tile.end + tile.num_queries);
   const int first_block = std::max(split * kAttentionSplitBlocks, first / kKvBlockTokens);
-  const int last_block = std::min((split + 1) * kAttentionSplitBlocks, (end - 1) / kKvBlockTokens + 1);
+  const int last_block =
+      std::min((split + 1) * kAttentionSplitBlocks, (end - 1) / kKvBlockTokens + 1);
   Kernels().attention(tile, first_block, last_block, state);
 }
 

@@ -9,7 +9,8 @@
 namespace hearth {
 namespace {
 
-// Activations of one pass over a strip should stay in the L2 cache: a tile group of at most this many bytes.
+// Activations of one pass over a strip should stay in the L2 cache: a tile group of at most this
+// many bytes.
 constexpr size_t kTileGroupBytes = 1 << 20;
 
 // Chunks small enough that a worker which was held up does not keep the others waiting.
@@ -18,18 +19,25 @@ constexpr int kChunksPerWorker = 8;
 void DequantizeStripToPanel(const Matrix& w, const std::byte* strip, float* panel) {
   const auto count = static_cast<size_t>(w.num_columns) * kStripRows;
   switch (w.type) {
-    case TensorType::kF16: Kernels().unpack_f16(strip, count, panel); return;
-    case TensorType::kBF16: Kernels().unpack_bf16(strip, count, panel); return;
-    default: break;
+    case TensorType::kF16:
+      Kernels().unpack_f16(strip, count, panel);
+      return;
+    case TensorType::kBF16:
+      Kernels().unpack_bf16(strip, count, panel);
+      return;
+    default:
+      break;
   }
   std::vector<float> row_values(w.num_columns);
   for (int row = 0; row < kStripRows; ++row) {
     DequantizeStripRow(w.type, {strip, w.strip_bytes}, row, row_values);
-    for (int k = 0; k < w.num_columns; ++k) panel[static_cast<size_t>(k) * kStripRows + row] = row_values[k];
+    for (int k = 0; k < w.num_columns; ++k)
+      panel[static_cast<size_t>(k) * kStripRows + row] = row_values[k];
   }
 }
 
-void FloatStrip(const MatmulJob& job, const std::byte* strip, int first_row, const Activations& x, PanelBlock* scratch) {
+void FloatStrip(const MatmulJob& job, const std::byte* strip, int first_row, const Activations& x,
+                PanelBlock* scratch) {
   const Matrix& w = *job.weights;
   const auto* panel = reinterpret_cast<const float*>(strip);
   if (w.type != TensorType::kF32) {
@@ -37,12 +45,12 @@ void FloatStrip(const MatmulJob& job, const std::byte* strip, int first_row, con
     DequantizeStripToPanel(w, strip, unpacked);
     panel = unpacked;
   }
-  Kernels().float_matmul(panel, w.num_columns, x.row(0), x.num_inputs(), x.num_tokens(), job.out + first_row,
-                         job.out_stride);
+  Kernels().float_matmul(panel, w.num_columns, x.row(0), x.num_inputs(), x.num_tokens(),
+                         job.out + first_row, job.out_stride);
 }
 
-void IntegerStrip(const MatmulJob& job, const std::byte* strip, int first_row, const Activations& x, int first_tile,
-                  int end_tile, PanelBlock* panel) {
+void IntegerStrip(const MatmulJob& job, const std::byte* strip, int first_row, const Activations& x,
+                  int first_tile, int end_tile, PanelBlock* panel) {
   const Matrix& w = *job.weights;
   const MatmulKernels& kernels = Kernels().matmul[static_cast<int>(StripFormatOf(w.type))];
   const int num_blocks = w.num_columns / 32;
@@ -69,34 +77,40 @@ void Activations::Quantize(int token, int first, int count) {
   if (!integer_) return;
   const int tile_index = token / kTileColumns;
   const int columns = tile_columns(tile_index);
-  ActBlock* out = blocks_.data() + static_cast<size_t>(tile_index) * kTileColumns * num_inputs_ / 32 +
+  ActBlock* out = blocks_.data() +
+                  static_cast<size_t>(tile_index) * kTileColumns * num_inputs_ / 32 +
                   static_cast<size_t>(first / 32) * columns + token % kTileColumns;
   Kernels().quantize(row(token) + first, count / 32, out, columns);
 }
 
 MatmulScratch::MatmulScratch(int num_workers, int max_inputs) : panels_(num_workers) {
-  // The float path needs 64 bytes per input, the integer path sizeof(PanelBlock) = 768 per 32 inputs: 24.
+  // The float path needs 64 bytes per input, the integer path sizeof(PanelBlock) = 768 per 32
+  // inputs: 24.
   const size_t bytes = static_cast<size_t>(max_inputs) * kStripRows * sizeof(float);
   for (auto& panel : panels_) panel.resize((bytes + sizeof(PanelBlock) - 1) / sizeof(PanelBlock));
 }
 
-void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activations& x, MatmulScratch& scratch) {
+void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activations& x,
+                MatmulScratch& scratch) {
   if (x.num_tokens() == 0) return;
   int64_t total_strips = 0;
   for (const MatmulJob& job : jobs) {
     HEARTH_DCHECK(job.weights->num_columns == x.num_inputs());
     total_strips += job.weights->num_strips();
   }
-  const size_t tile_bytes = static_cast<size_t>(kTileColumns) * x.num_inputs() / 32 * sizeof(ActBlock);
+  const size_t tile_bytes =
+      static_cast<size_t>(kTileColumns) * x.num_inputs() / 32 * sizeof(ActBlock);
   const int tiles_per_group = std::max<int>(1, static_cast<int>(kTileGroupBytes / tile_bytes));
   const int num_groups = (x.num_tiles() + tiles_per_group - 1) / tiles_per_group;
   PanelBlock* panel = scratch.panel(worker.index());
   const int64_t items = total_strips * num_groups;
-  const int64_t chunk = std::max<int64_t>(1, items / (static_cast<int64_t>(worker.count()) * kChunksPerWorker));
+  const int64_t chunk =
+      std::max<int64_t>(1, items / (static_cast<int64_t>(worker.count()) * kChunksPerWorker));
 
   worker.ForEach(items, chunk, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      const int group = static_cast<int>(item / total_strips);  // groups outermost: activations stay, strips stream by
+      // groups outermost: activations stay, strips stream by
+      const int group = static_cast<int>(item / total_strips);
       int64_t index = item % total_strips;
       const MatmulJob* job = jobs.data();
       while (index >= job->weights->num_strips()) index -= (job++)->weights->num_strips();

@@ -1,5 +1,6 @@
 #pragma once
-// Matrix products of a weight matrix in strips with a batch of token columns, run by a whole team of threads.
+// Matrix products of a weight matrix in strips with a batch of token columns, run by a whole team
+// of threads.
 // Threads: all workers of a team call RunMatmuls together; everything else is immutable.
 
 #include <cstddef>
@@ -28,11 +29,12 @@ struct Matrix {
   }
 };
 
-// The inputs of a product for a batch of M tokens: floats [M][row_stride], and the same quantised where integer products want it.
-// Quantised columns stand in tiles of kTileColumns, see kernels.h.
+// The inputs of a product for a batch of M tokens: floats [M][row_stride], and the same quantised
+// where integer products want it. Quantised columns stand in tiles of kTileColumns, see kernels.h.
 class Activations {
  public:
-  // Reserves room; keep_float: float products (float weights or the float reference path) will read the rows.
+  // Reserves room; keep_float: float products (float weights or the float reference path) will read
+  // the rows.
   void Reserve(int max_tokens, int max_inputs, bool integer);
   void Shape(int num_tokens, int num_inputs) {
     num_tokens_ = num_tokens;
@@ -42,16 +44,23 @@ class Activations {
   int num_tokens() const { return num_tokens_; }
   int num_inputs() const { return num_inputs_; }
   float* row(int token) { return floats_.data() + static_cast<size_t>(token) * num_inputs_; }
-  const float* row(int token) const { return floats_.data() + static_cast<size_t>(token) * num_inputs_; }
+  const float* row(int token) const {
+    return floats_.data() + static_cast<size_t>(token) * num_inputs_;
+  }
 
-  // Quantises inputs [first, first + count) of a token's row, both multiples of 32. No-op where no integer product will read it.
+  // Quantises inputs [first, first + count) of a token's row, both multiples of 32. No-op where no
+  // integer product will read it.
   void Quantize(int token, int first, int count);
   void Quantize(int token) { Quantize(token, 0, num_inputs_); }
 
   bool integer() const { return integer_; }
   int num_tiles() const { return (num_tokens_ + kTileColumns - 1) / kTileColumns; }
-  int tile_columns(int tile) const { return std::min(kTileColumns, num_tokens_ - tile * kTileColumns); }
-  const ActBlock* tile(int index) const { return blocks_.data() + static_cast<size_t>(index) * kTileColumns * num_inputs_ / 32; }
+  int tile_columns(int tile) const {
+    return std::min(kTileColumns, num_tokens_ - tile * kTileColumns);
+  }
+  const ActBlock* tile(int index) const {
+    return blocks_.data() + static_cast<size_t>(index) * kTileColumns * num_inputs_ / 32;
+  }
 
  private:
   int num_tokens_ = 0;
@@ -78,7 +87,9 @@ class MatmulScratch {
   std::vector<std::vector<PanelBlock>> panels_;
 };
 
-// Runs the products of one stage: every job multiplies the same activations. No barrier inside; the caller puts one after.
-void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activations& x, MatmulScratch& scratch);
+// Runs the products of one stage: every job multiplies the same activations. No barrier inside; the
+// caller puts one after.
+void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activations& x,
+                MatmulScratch& scratch);
 
 }  // namespace hearth

@@ -1,6 +1,7 @@
 #pragma once
 // Block formats: the scalar truth. Dequantises and quantises rows of every TensorType.
-// Layouts: the ggml block structs as the GGUF specification refers to them; each .cc names the fields and bit positions.
+// Layouts: the ggml block structs as the GGUF specification refers to them; each .cc names the
+// fields and bit positions.
 // Thread-safe: pure functions.
 
 #include <cstddef>
@@ -24,9 +25,10 @@ size_t RowBytes(TensorType type, size_t num_elements);
 // Requires: src.size() == RowBytes(type, dst.size()).
 void DequantizeRow(TensorType type, std::span<const std::byte> src, std::span<float> dst);
 
-// Rounds to blocks, without an importance matrix. Q4_0 to Q8_0 span each block's range, as ggml does; the K-quants and IQ4_NL
-// search scales that minimise the squared error weighted by x^2 + mean(x^2). Scales beyond binary16 saturate; in F16 itself a
-// weight beyond it becomes infinity. NaN and infinities are the caller's bug (meaningless blocks, no undefined behaviour).
+// Rounds to blocks, without an importance matrix. Q4_0 to Q8_0 span each block's range, as ggml
+// does; the K-quants and IQ4_NL search scales that minimise the squared error weighted by x^2 +
+// mean(x^2). Scales beyond binary16 saturate; in F16 itself a weight beyond it becomes infinity.
+// NaN and infinities are the caller's bug (meaningless blocks, no undefined behaviour).
 // Requires: dst.size() == RowBytes(type, src.size()).
 void QuantizeRow(TensorType type, std::span<const float> src, std::span<std::byte> dst);
 

@@ -1,5 +1,6 @@
 #pragma once
-// The element types of tensors in model files: their block sizes and names. Numbers are GGUF's (ggml_type).
+// The element types of tensors in model files: their block sizes and names. Numbers are GGUF's
+// (ggml_type).
 // Source: the GGUF specification, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 
 #include <cstddef>
@@ -28,9 +29,9 @@ enum class TensorType : uint32_t {
 
 struct TensorTypeInfo {
   TensorType type;
-  std::string_view name;   // as GGUF tools print it: "F32", "Q4_K"
-  uint32_t block_size;     // elements per block
-  uint32_t block_bytes;    // bytes per block
+  std::string_view name;  // as GGUF tools print it: "F32", "Q4_K"
+  uint32_t block_size;    // elements per block
+  uint32_t block_bytes;   // bytes per block
 };
 
 // Null for a type we do not have.
@@ -38,7 +39,8 @@ const TensorTypeInfo* FindTensorType(uint32_t gguf_type);
 // Requires: a type of the enum.
 const TensorTypeInfo& InfoOf(TensorType type);
 std::optional<TensorType> TensorTypeFromName(std::string_view name);
-// Name of any ggml type number, for messages about types we lack ("IQ2_XXS"); "type 99" style names are the caller's.
+// Name of any ggml type number, for messages about types we lack ("IQ2_XXS"); "type 99" style names
+// are the caller's.
 std::string_view GgmlTypeName(uint32_t gguf_type);
 
 }  // namespace hearth

@@ -14,13 +14,17 @@ namespace {
 
 constexpr TokenId kNoToken = -1;
 
-// Words are merged as one up to this size, so that positions fit 32 bits; only a text of gigabytes without a space has more.
+// Words are merged as one up to this size, so that positions fit 32 bits; only a text of gigabytes
+// without a space has more.
 constexpr size_t kMaxWordBytes = size_t{1} << 30;
 
 class BpeTokenizer final : public TableTokenizer {
  public:
-  BpeTokenizer(const TokenizerTables& tables, PreTokenizer pre, Vocab vocab, TokenRoles roles, MergeTable merges)
-      : TableTokenizer(tables, std::move(vocab), std::move(roles), {}), pre_(pre), merges_(std::move(merges)) {
+  BpeTokenizer(const TokenizerTables& tables, PreTokenizer pre, Vocab vocab, TokenRoles roles,
+               MergeTable merges)
+      : TableTokenizer(tables, std::move(vocab), std::move(roles), {}),
+        pre_(pre),
+        merges_(std::move(merges)) {
     for (int byte = 0; byte < 256; ++byte) {
       auto token = this->vocab().FindOrdinary(ByteSpelling(static_cast<uint8_t>(byte)));
       if (!token) token = this->vocab().FindByte(static_cast<uint8_t>(byte));
@@ -42,7 +46,8 @@ class BpeTokenizer final : public TableTokenizer {
     }
   }
 
-  bool AppendWholeWord(std::string_view word, std::string& spelling, std::vector<TokenId>& out) const {
+  bool AppendWholeWord(std::string_view word, std::string& spelling,
+                       std::vector<TokenId>& out) const {
     if (word.size() > vocab().max_token_bytes()) return false;
     spelling.clear();
     for (const char byte : word) spelling += ByteSpelling(static_cast<uint8_t>(byte));
@@ -57,7 +62,8 @@ class BpeTokenizer final : public TableTokenizer {
       const TokenId token = byte_tokens_[static_cast<uint8_t>(byte)];
       if (token != kNoToken) merger.Add({token, 0, 0});
     }
-    merger.Run([&](const Symbol& left, const Symbol& right) { return merges_.Find(left.token, right.token); },
+    merger.Run([&](const Symbol& left,
+                   const Symbol& right) { return merges_.Find(left.token, right.token); },
                [&](const Symbol& symbol) { out.push_back(symbol.token); });
   }
 
@@ -79,8 +85,8 @@ Result<std::unique_ptr<Tokenizer>> MakeBpeTokenizer(const TokenizerTables& table
   defaults.adds_bos = pre.adds_bos();
   TokenRoles roles = ResolveRoles(tables, defaults, vocab);
   HEARTH_ASSIGN_OR_RETURN(MergeTable merges, MergeTable::Build(tables.merges, vocab));
-  return std::unique_ptr<Tokenizer>(
-      std::make_unique<BpeTokenizer>(tables, pre, std::move(vocab), std::move(roles), std::move(merges)));
+  return std::unique_ptr<Tokenizer>(std::make_unique<BpeTokenizer>(
+      tables, pre, std::move(vocab), std::move(roles), std::move(merges)));
 }
 
 }  // namespace hearth

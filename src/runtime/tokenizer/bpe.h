@@ -1,6 +1,7 @@
 #pragma once
-// Byte-level BPE, as GPT-2 introduced it and Llama 3, Qwen and SmolLM use it: text is cut into words, a word into bytes, and
-// neighbours are merged in the order of the file's merge list. Spellings write each byte as a printable character.
+// Byte-level BPE, as GPT-2 introduced it and Llama 3, Qwen and SmolLM use it: text is cut into
+// words, a word into bytes, and neighbours are merged in the order of the file's merge list.
+// Spellings write each byte as a printable character.
 // Threads: immutable after construction, safe from many threads.
 
 #include <memory>

@@ -32,7 +32,9 @@ constexpr Alphabet kAlphabet = [] {
     if (code_point < 0x80) {
       spelling = {{static_cast<char>(code_point), 0}, 1};
     } else {
-      spelling = {{static_cast<char>(0xC0 | code_point >> 6), static_cast<char>(0x80 | (code_point & 0x3F))}, 2};
+      spelling = {{static_cast<char>(0xC0 | code_point >> 6),
+                   static_cast<char>(0x80 | (code_point & 0x3F))},
+                  2};
     }
   }
   return alphabet;

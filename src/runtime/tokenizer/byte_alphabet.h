@@ -1,6 +1,7 @@
 #pragma once
-// GPT-2's alphabet: every byte written as one printable character. Bytes that are printable in Latin-1 stand for themselves, the
-// others are U+0100, U+0101, ... in order ("G with dot", U+0120, is the space).
+// GPT-2's alphabet: every byte written as one printable character. Bytes that are printable in
+// Latin-1 stand for themselves, the others are U+0100, U+0101, ... in order ("G with dot", U+0120,
+// is the space).
 // Source: bytes_to_unicode() in https://github.com/openai/gpt-2/blob/master/src/encoder.py
 
 #include <array>

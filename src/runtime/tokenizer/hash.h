@@ -1,5 +1,6 @@
 #pragma once
-// One 64-bit hash for the tokenizer's tables. Values never leave the process, so it need not be stable.
+// One 64-bit hash for the tokenizer's tables. Values never leave the process, so it need not be
+// stable.
 
 #include <cstdint>
 #include <cstring>
@@ -7,7 +8,8 @@
 
 namespace hearth {
 
-// Folds the 128-bit product: every input bit reaches every output bit (the step of wyhash and its kin).
+// Folds the 128-bit product: every input bit reaches every output bit (the step of wyhash and its
+// kin).
 inline uint64_t MixHash(uint64_t a, uint64_t b) {
   __extension__ using Wide = unsigned __int128;
   const Wide product = static_cast<Wide>(a) * b;

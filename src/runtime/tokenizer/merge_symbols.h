@@ -1,7 +1,8 @@
 #pragma once
-// The heart of BPE: symbols in a row, of which the best-ranked adjacent pair is joined until no pair can be. Shared by
-// byte-level BPE, whose ranks are places in a list of merges, and SentencePiece, whose ranks come from token scores.
-// Time: n log n in the number of symbols; at most 3 n calls of `find_merge`.
+// The heart of BPE: symbols in a row, of which the best-ranked adjacent pair is joined until no
+// pair can be. Shared by byte-level BPE, whose ranks are places in a list of merges, and
+// SentencePiece, whose ranks come from token scores. Time: n log n in the number of symbols; at
+// most 3 n calls of `find_merge`.
 
 #include <algorithm>
 #include <cstddef>
@@ -16,8 +17,8 @@
 namespace hearth {
 
 struct Symbol {
-  TokenId token;        // -1 where the vocabulary has none
-  uint32_t begin;       // into the text being split
+  TokenId token;   // -1 where the vocabulary has none
+  uint32_t begin;  // into the text being split
   uint32_t size_bytes;
 };
 
@@ -33,8 +34,8 @@ class SymbolMerger {
   void Clear() { nodes_.clear(); }
   void Add(const Symbol& symbol) { nodes_.push_back({symbol, {}, 0, 0}); }
 
-  // Joins what can be joined; `find_merge(left, right)` says what a pair becomes, and must not depend on anything else.
-  // Then calls `emit(symbol)` for each that remains, in order.
+  // Joins what can be joined; `find_merge(left, right)` says what a pair becomes, and must not
+  // depend on anything else. Then calls `emit(symbol)` for each that remains, in order.
   template <typename FindMerge, typename Emit>
   void Run(FindMerge&& find_merge, Emit&& emit);
 
@@ -46,7 +47,8 @@ class SymbolMerger {
     uint32_t next;
   };
   static constexpr uint32_t kEnd = std::numeric_limits<uint32_t>::max();
-  // Below this, searching the whole row for the best pair beats keeping a heap (measured on English and Chinese text).
+  // Below this, searching the whole row for the best pair beats keeping a heap (measured on English
+  // and Chinese text).
   static constexpr size_t kMaxScanned = 32;
 
   static void Join(Node& left, const Node& right) {
@@ -94,7 +96,8 @@ void SymbolMerger::MergeByScan(FindMerge&& find_merge) {
 
 template <typename FindMerge>
 void SymbolMerger::MergeByHeap(FindMerge&& find_merge) {
-  // An entry is rank over position: the order in which merges happen. One that no longer matches its node is stale.
+  // An entry is rank over position: the order in which merges happen. One that no longer matches
+  // its node is stale.
   std::vector<uint64_t> entries;
   const auto entry_of = [&](uint32_t index) {
     return static_cast<uint64_t>(nodes_[index].merge.rank) << 32 | index;
@@ -104,10 +107,12 @@ void SymbolMerger::MergeByHeap(FindMerge&& find_merge) {
     nodes_[index].next = index + 1 == nodes_.size() ? kEnd : index + 1;
     if (nodes_[index].merge.rank != Merge::kNone) entries.push_back(entry_of(index));
   }
-  std::priority_queue<uint64_t, std::vector<uint64_t>, std::greater<>> heap(std::greater<>(), std::move(entries));
+  std::priority_queue<uint64_t, std::vector<uint64_t>, std::greater<>> heap(std::greater<>(),
+                                                                            std::move(entries));
   const auto update = [&](uint32_t index) {
     const uint32_t next = nodes_[index].next;
-    nodes_[index].merge = next == kEnd ? Merge{} : find_merge(nodes_[index].symbol, nodes_[next].symbol);
+    nodes_[index].merge =
+        next == kEnd ? Merge{} : find_merge(nodes_[index].symbol, nodes_[next].symbol);
     if (nodes_[index].merge.rank != Merge::kNone) heap.push(entry_of(index));
   };
   while (!heap.empty()) {
@@ -115,7 +120,8 @@ void SymbolMerger::MergeByHeap(FindMerge&& find_merge) {
     heap.pop();
     const auto index = static_cast<uint32_t>(entry);
     Node& node = nodes_[index];
-    if (node.merge.rank != entry >> 32) continue;  // stale; a node that was joined away has rank kNone
+    // stale; a node that was joined away has rank kNone
+    if (node.merge.rank != entry >> 32) continue;
     Node& right = nodes_[node.next];
     Join(node, right);
     right.merge = {};

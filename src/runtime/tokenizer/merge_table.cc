@@ -8,8 +8,8 @@ namespace hearth {
 namespace {
 
 Error BadMerge(size_t index, std::string_view merge, std::string_view why) {
-  return {ErrorCode::kCorrupt,
-          "tokenizer: merge " + std::to_string(index) + ", '" + std::string(merge) + "', " + std::string(why)};
+  return {ErrorCode::kCorrupt, "tokenizer: merge " + std::to_string(index) + ", '" +
+                                   std::string(merge) + "', " + std::string(why)};
 }
 
 }  // namespace
@@ -34,14 +34,17 @@ Result<MergeTable> MergeTable::Build(std::span<const std::string> merges, const 
 
     const auto left = vocab.Find(left_text);
     const auto right = vocab.Find(right_text);
-    // Most vocabularies list tokens in the order of the merges that make them, so the next id is a good guess.
+    // Most vocabularies list tokens in the order of the merges that make them, so the next id is a
+    // good guess.
     const TokenId guess = previous + 1;
-    const auto token = guess < vocab.size() && vocab.Text(guess) == joined ? guess : vocab.Find(joined);
+    const auto token =
+        guess < vocab.size() && vocab.Text(guess) == joined ? guess : vocab.Find(joined);
     if (!left || !right || !token) {
       return tl::unexpected(BadMerge(index, merge, "names a token that the vocabulary lacks"));
     }
     previous = *token;
-    if (vocab.IsOrdinary(*token)) table.Insert(*left, *right, {static_cast<uint32_t>(index), *token});
+    if (vocab.IsOrdinary(*token))
+      table.Insert(*left, *right, {static_cast<uint32_t>(index), *token});
   }
   return table;
 }

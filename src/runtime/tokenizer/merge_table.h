@@ -15,13 +15,15 @@ namespace hearth {
 
 class MergeTable {
  public:
-  // `merges` are "left right", best first; the first of two equal ones counts. Merges into control tokens are left out: user text
-  // must not become one. Errors: kCorrupt (no space, or one of the three tokens is not in the vocabulary).
+  // `merges` are "left right", best first; the first of two equal ones counts. Merges into control
+  // tokens are left out: user text must not become one. Errors: kCorrupt (no space, or one of the
+  // three tokens is not in the vocabulary).
   static Result<MergeTable> Build(std::span<const std::string> merges, const Vocab& vocab);
 
   Merge Find(TokenId left, TokenId right) const {
     const uint64_t key = KeyOf(left, right);
-    for (size_t slot = SlotOf(key); slots_[slot].merge.rank != Merge::kNone; slot = (slot + 1) & mask_) {
+    for (size_t slot = SlotOf(key); slots_[slot].merge.rank != Merge::kNone;
+         slot = (slot + 1) & mask_) {
       if (slots_[slot].key == key) return slots_[slot].merge;
     }
     return {};
@@ -36,7 +38,9 @@ class MergeTable {
   static uint64_t KeyOf(TokenId left, TokenId right) {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
-  size_t SlotOf(uint64_t key) const { return MixHash(key ^ 0xD6E8FEB86659FD93, kHashMultiplier) & mask_; }
+  size_t SlotOf(uint64_t key) const {
+    return MixHash(key ^ 0xD6E8FEB86659FD93, kHashMultiplier) & mask_;
+  }
   void Insert(TokenId left, TokenId right, Merge merge);
 
   std::vector<Slot> slots_;  // open addressing, linear probing, at most half full

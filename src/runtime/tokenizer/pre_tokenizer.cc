@@ -20,8 +20,8 @@ using Text = PreTokenizer::ClassifiedText;
 using NextWord = PreTokenizer::NextWord;
 using namespace word_patterns;
 
-constexpr ClassSet kPunctuationAndMath = SetOf(CharClass::kPunctuation) | SetOf(CharClass::kSlash) |
-                                         SetOf(CharClass::kMathSymbol);
+constexpr ClassSet kPunctuationAndMath =
+    SetOf(CharClass::kPunctuation) | SetOf(CharClass::kSlash) | SetOf(CharClass::kMathSymbol);
 
 constexpr NextWord kGpt2[] = {Gpt2<Text>};
 constexpr NextWord kDigitsThenGpt2[] = {SingleNumbers<Text>, Gpt2<Text>};
@@ -31,7 +31,8 @@ constexpr NextWord kQwen35[] = {Llama3<kLetters | kMarks, 1, Text>};
 constexpr NextWord kGpt4o[] = {Cased<true, 3, Text>};
 constexpr NextWord kTekken[] = {Cased<false, 1, Text>};
 // llama.cpp's reading of files that name no pre-tokenizer.
-constexpr NextWord kDefault[] = {Runs<kPunctuationAndMath, Text>, Gpt2<Text>, Runs<kNumbers, Text>, DigitTriples<Text>};
+constexpr NextWord kDefault[] = {Runs<kPunctuationAndMath, Text>, Gpt2<Text>, Runs<kNumbers, Text>,
+                                 DigitTriples<Text>};
 
 struct Entry {
   std::string_view name;
@@ -97,7 +98,8 @@ Result<PreTokenizer> PreTokenizer::ForName(std::string_view name) {
     pre.adds_bos_ = entry.adds_bos;
     return pre;
   }
-  return MakeError(ErrorCode::kUnsupported, "pre-tokenizer '" + std::string(name) + "' (tokenizer.ggml.pre)");
+  return MakeError(ErrorCode::kUnsupported,
+                   "pre-tokenizer '" + std::string(name) + "' (tokenizer.ggml.pre)");
 }
 
 std::vector<size_t> PreTokenizer::WordEnds(std::string_view text) const {

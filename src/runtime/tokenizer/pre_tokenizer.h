@@ -1,7 +1,9 @@
 #pragma once
-// Cuts text into the words that byte-level BPE merges within. One per pattern that models are published with.
+// Cuts text into the words that byte-level BPE merges within. One per pattern that models are
+// published with.
 // Threads: immutable, safe from many threads.
-// Source: the "pre_tokenizer" of each model's tokenizer.json; GGUF names them in tokenizer.ggml.pre.
+// Source: the "pre_tokenizer" of each model's tokenizer.json; GGUF names them in
+// tokenizer.ggml.pre.
 
 #include <cstddef>
 #include <span>
@@ -17,7 +19,8 @@ class PreTokenizer {
   // An empty name is what old files have, and means "default". Errors: kUnsupported, naming it.
   static Result<PreTokenizer> ForName(std::string_view name);
 
-  // Ends of the words of `text`, ascending; the last is text.size(). Linear in the text's length; any bytes are accepted.
+  // Ends of the words of `text`, ascending; the last is text.size(). Linear in the text's length;
+  // any bytes are accepted.
   std::vector<size_t> WordEnds(std::string_view text) const;
 
   // Whether a word that is a token becomes that token, whatever the merges would make of it.

@@ -34,7 +34,8 @@ SpecialTokens::SpecialTokens(const Vocab& vocab, bool unescape_spaces) {
     std::string text(vocab.Text(id));
     if (text.empty()) continue;
     if (anywhere && unescape_spaces) {
-      for (size_t at = text.find(kSpaceMark); at != std::string::npos; at = text.find(kSpaceMark, at + 1)) {
+      for (size_t at = text.find(kSpaceMark); at != std::string::npos;
+           at = text.find(kSpaceMark, at + 1)) {
         text.replace(at, kSpaceMark.size(), " ");
       }
     }
@@ -46,8 +47,10 @@ SpecialTokens::SpecialTokens(const Vocab& vocab, bool unescape_spaces) {
   });
 }
 
-const SpecialTokens::Entry* SpecialTokens::LongestPrefix(std::string_view text, size_t trusted_size) const {
-  // [first, last) are the entries that agree with the text so far; being sorted, an entry that ends here is the first of them.
+const SpecialTokens::Entry* SpecialTokens::LongestPrefix(std::string_view text,
+                                                         size_t trusted_size) const {
+  // [first, last) are the entries that agree with the text so far; being sorted, an entry that ends
+  // here is the first of them.
   auto first = entries_.begin();
   auto last = entries_.end();
   const Entry* longest = nullptr;
@@ -56,8 +59,10 @@ const SpecialTokens::Entry* SpecialTokens::LongestPrefix(std::string_view text, 
     const auto byte_at = [size](const Entry& entry) {
       return size < entry.text.size() ? static_cast<unsigned char>(entry.text[size]) : -1;
     };
-    first = std::partition_point(first, last, [&](const Entry& entry) { return byte_at(entry) < next; });
-    last = std::partition_point(first, last, [&](const Entry& entry) { return byte_at(entry) == next; });
+    first = std::partition_point(first, last,
+                                 [&](const Entry& entry) { return byte_at(entry) < next; });
+    last = std::partition_point(first, last,
+                                [&](const Entry& entry) { return byte_at(entry) == next; });
     for (auto entry = first; entry != last && entry->text.size() == size + 1; ++entry) {
       if (!entry->anywhere && entry->text.size() > trusted_size) continue;
       longest = &*entry;

@@ -1,6 +1,6 @@
 #pragma once
-// Finds the tokens that stand outside ordinary tokenisation: marks of the prompt format in trusted text, and user-defined
-// tokens in any text. Threads: immutable after construction.
+// Finds the tokens that stand outside ordinary tokenisation: marks of the prompt format in trusted
+// text, and user-defined tokens in any text. Threads: immutable after construction.
 
 #include <array>
 #include <cstddef>
@@ -14,7 +14,8 @@
 
 namespace hearth {
 
-// Several segments as one text that remembers which of its stretches are trusted (TextSegment::parse_special).
+// Several segments as one text that remembers which of its stretches are trusted
+// (TextSegment::parse_special).
 class SegmentedText {
  public:
   // The segments' text must outlive this.
@@ -38,7 +39,8 @@ class SegmentedText {
 
 class SpecialTokens {
  public:
-  // `unescape_spaces`: user-defined tokens are spelled with U+2581 for a space (SentencePiece), and found as a space.
+  // `unescape_spaces`: user-defined tokens are spelled with U+2581 for a space (SentencePiece), and
+  // found as a space.
   explicit SpecialTokens(const Vocab& vocab, bool unescape_spaces);
 
   struct Match {
@@ -46,8 +48,9 @@ class SpecialTokens {
     size_t end;
     TokenId token;
   };
-  // Matches in order, none overlapping: the leftmost first, and there the longest. A match of a control token lies wholly in
-  // trusted text. Costs at most the longest special token for each byte of text.
+  // Matches in order, none overlapping: the leftmost first, and there the longest. A match of a
+  // control token lies wholly in trusted text. Costs at most the longest special token for each
+  // byte of text.
   std::vector<Match> FindAll(const SegmentedText& text) const;
 
  private:
@@ -56,11 +59,12 @@ class SpecialTokens {
     TokenId token;
     bool anywhere;  // found in untrusted text too
   };
-  // The longest entry that `text` starts with; those that are not `anywhere` only up to `trusted_size`.
+  // The longest entry that `text` starts with; those that are not `anywhere` only up to
+  // `trusted_size`.
   const Entry* LongestPrefix(std::string_view text, size_t trusted_size) const;
 
-  std::vector<Entry> entries_;              // sorted by text
-  std::array<bool, 256> starts_entry_{};    // by first byte
+  std::vector<Entry> entries_;            // sorted by text
+  std::array<bool, 256> starts_entry_{};  // by first byte
 };
 
 }  // namespace hearth

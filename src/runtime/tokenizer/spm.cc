@@ -34,7 +34,8 @@ class SpmTokenizer final : public TableTokenizer {
     const Vocab& tokens = this->vocab();
     ranks_.reserve(static_cast<size_t>(tokens.size()));
     for (TokenId id = 0; id < tokens.size(); ++id) {
-      ranks_.push_back(RankOfScore(tables.scores.empty() ? 0.0f : tables.scores[static_cast<size_t>(id)]));
+      ranks_.push_back(
+          RankOfScore(tables.scores.empty() ? 0.0f : tables.scores[static_cast<size_t>(id)]));
       if (tokens.IsOrdinary(id)) NoteInnerSpaces(tokens.Text(id));
     }
     for (int byte = 0; byte < 256; ++byte) {
@@ -46,7 +47,8 @@ class SpmTokenizer final : public TableTokenizer {
 
  private:
   void NoteInnerSpaces(std::string_view spelling) {
-    for (size_t at = spelling.find(kSpaceMark, 1); at != std::string_view::npos; at = spelling.find(kSpaceMark, at + 1)) {
+    for (size_t at = spelling.find(kSpaceMark, 1); at != std::string_view::npos;
+         at = spelling.find(kSpaceMark, at + 1)) {
       if (!spelling.substr(0, at).ends_with(kSpaceMark)) {
         space_may_follow_[static_cast<unsigned char>(spelling[at - 1])] = true;
       }
@@ -74,8 +76,8 @@ class SpmTokenizer final : public TableTokenizer {
     }
   }
 
-  // Where no token goes on from the last byte before a space into that space, merging both sides apart changes nothing and
-  // keeps the heap small.
+  // Where no token goes on from the last byte before a space into that space, merging both sides
+  // apart changes nothing and keeps the heap small.
   size_t WordSize(std::string_view text) const {
     size_t at = 0;
     while ((at = text.find(kSpaceMark, at)) != std::string_view::npos) {
@@ -88,7 +90,8 @@ class SpmTokenizer final : public TableTokenizer {
     return std::min({at, text.size(), kMaxWordBytes});
   }
 
-  void EncodeWord(std::string_view word, SymbolMerger& merger, bool& in_unknown, std::vector<TokenId>& out) const {
+  void EncodeWord(std::string_view word, SymbolMerger& merger, bool& in_unknown,
+                  std::vector<TokenId>& out) const {
     merger.Clear();
     for (size_t begin = 0; begin < word.size();) {
       const size_t size = DecodeUtf8(word.substr(begin)).size_bytes;
@@ -97,7 +100,8 @@ class SpmTokenizer final : public TableTokenizer {
       begin += size;
     }
     const auto find_merge = [&](const Symbol& left, const Symbol& right) {
-      const auto token = vocab().FindOrdinary(word.substr(left.begin, left.size_bytes + right.size_bytes));
+      const auto token =
+          vocab().FindOrdinary(word.substr(left.begin, left.size_bytes + right.size_bytes));
       return token ? Merge{ranks_[static_cast<size_t>(*token)], *token} : Merge{};
     };
     merger.Run(find_merge, [&](const Symbol& symbol) {
@@ -123,7 +127,9 @@ class SpmTokenizer final : public TableTokenizer {
     }
   }
 
-  std::string DecodeSpelling(std::string_view spelling) const override { return SpaceMarksToSpaces(spelling); }
+  std::string DecodeSpelling(std::string_view spelling) const override {
+    return SpaceMarksToSpaces(spelling);
+  }
 
   std::vector<uint32_t> ranks_;  // by token
   std::array<std::optional<TokenId>, 256> byte_tokens_;
@@ -135,9 +141,11 @@ class SpmTokenizer final : public TableTokenizer {
 // Files of the first days carry no token types.
 void GuessTypes(const TokenizerTables& tables, const RoleDefaults& defaults, Vocab& vocab) {
   for (int byte = 0; byte < 256; ++byte) {
-    if (const auto id = vocab.FindByteSpelling(static_cast<uint8_t>(byte))) vocab.SetType(*id, TokenType::kByte);
+    if (const auto id = vocab.FindByteSpelling(static_cast<uint8_t>(byte)))
+      vocab.SetType(*id, TokenType::kByte);
   }
-  for (const auto id : {tables.bos ? tables.bos : defaults.bos, tables.eos ? tables.eos : defaults.eos}) {
+  for (const auto id :
+       {tables.bos ? tables.bos : defaults.bos, tables.eos ? tables.eos : defaults.eos}) {
     if (id && vocab.Contains(*id)) vocab.SetType(*id, TokenType::kControl);
   }
   vocab.SetType(tables.unknown.value_or(0), TokenType::kUnknown);
@@ -147,14 +155,16 @@ void GuessTypes(const TokenizerTables& tables, const RoleDefaults& defaults, Voc
 
 Result<std::unique_ptr<Tokenizer>> MakeSpmTokenizer(const TokenizerTables& tables) {
   if (!tables.scores.empty() && tables.scores.size() < tables.tokens.size()) {
-    return MakeError(ErrorCode::kCorrupt, "tokenizer: " + std::to_string(tables.scores.size()) + " scores for " +
+    return MakeError(ErrorCode::kCorrupt, "tokenizer: " + std::to_string(tables.scores.size()) +
+                                              " scores for " +
                                               std::to_string(tables.tokens.size()) + " tokens");
   }
   HEARTH_ASSIGN_OR_RETURN(Vocab vocab, Vocab::Build(tables.tokens, tables.types));
   const RoleDefaults defaults{.bos = 1, .eos = 2, .adds_bos = true};
   if (tables.types.empty()) GuessTypes(tables, defaults, vocab);
   TokenRoles roles = ResolveRoles(tables, defaults, vocab);
-  return std::unique_ptr<Tokenizer>(std::make_unique<SpmTokenizer>(tables, std::move(vocab), std::move(roles)));
+  return std::unique_ptr<Tokenizer>(
+      std::make_unique<SpmTokenizer>(tables, std::move(vocab), std::move(roles)));
 }
 
 }  // namespace hearth

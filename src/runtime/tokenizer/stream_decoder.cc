@@ -4,7 +4,8 @@
 namespace hearth {
 namespace {
 
-// Moves the whole characters at the front of `pending` into a string, broken ones as U+FFFD; keeps an unfinished one.
+// Moves the whole characters at the front of `pending` into a string, broken ones as U+FFFD; keeps
+// an unfinished one.
 std::string TakeCharacters(std::string& pending) {
   std::string text;
   size_t position = 0;

@@ -20,7 +20,8 @@ std::string SpaceMarksToSpaces(std::string_view spelling) {
   return text;
 }
 
-TableTokenizer::TableTokenizer(const TokenizerTables& tables, Vocab vocab, TokenRoles roles, Options options)
+TableTokenizer::TableTokenizer(const TokenizerTables& tables, Vocab vocab, TokenRoles roles,
+                               Options options)
     : model_(tables.model),
       pre_(tables.pre),
       vocab_(std::move(vocab)),
@@ -52,7 +53,8 @@ std::string TableTokenizer::Decode(std::span<const TokenId> ids, bool show_speci
   return text + decoder.Finish();
 }
 
-std::vector<TokenId> TableTokenizer::EncodeSegments(std::span<const TextSegment> segments, bool add_special) const {
+std::vector<TokenId> TableTokenizer::EncodeSegments(std::span<const TextSegment> segments,
+                                                    bool add_special) const {
   std::vector<TokenId> ids;
   if (add_special && roles_.adds_bos) ids.push_back(*roles_.bos);
 

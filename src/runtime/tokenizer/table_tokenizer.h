@@ -1,6 +1,6 @@
 #pragma once
-// What the three kinds of tokenizer share: the vocabulary, the special tokens around and inside the text, and decoding. A kind
-// adds how ordinary text is split and how an ordinary token reads.
+// What the three kinds of tokenizer share: the vocabulary, the special tokens around and inside the
+// text, and decoding. A kind adds how ordinary text is split and how an ordinary token reads.
 // Threads: immutable after construction, safe from many threads.
 
 #include <string>
@@ -24,7 +24,9 @@ class TableTokenizer : public Tokenizer {
   std::string_view TokenText(TokenId id) const final { return vocab_.Text(id); }
   std::optional<TokenId> FindToken(std::string_view text) const final { return vocab_.Find(text); }
   bool IsControl(TokenId id) const final { return vocab_.Type(id) == TokenType::kControl; }
-  bool IsEndOfGeneration(TokenId id) const final { return roles_.ends_generation[static_cast<size_t>(id)]; }
+  bool IsEndOfGeneration(TokenId id) const final {
+    return roles_.ends_generation[static_cast<size_t>(id)];
+  }
   std::optional<TokenId> bos() const final { return roles_.bos; }
   std::optional<TokenId> eos() const final { return roles_.eos; }
   bool adds_bos() const final { return roles_.adds_bos; }
@@ -42,7 +44,8 @@ class TableTokenizer : public Tokenizer {
   // The bytes of a normal token, given its spelling.
   virtual std::string DecodeSpelling(std::string_view spelling) const = 0;
 
-  std::vector<TokenId> EncodeSegments(std::span<const TextSegment> segments, bool add_special) const final;
+  std::vector<TokenId> EncodeSegments(std::span<const TextSegment> segments,
+                                      bool add_special) const final;
 
   const Vocab& vocab() const { return vocab_; }
 

@@ -5,25 +5,26 @@
 namespace hearth {
 namespace {
 
-// Written with escapes: \xEF\xBD\x9C is U+FF5C, the wide bar of DeepSeek's marks, and \xE2\x96\x81 is U+2581.
+// Written with escapes: \xEF\xBD\x9C is U+FF5C, the wide bar of DeepSeek's marks, and \xE2\x96\x81
+// is U+2581.
 constexpr std::string_view kEndSpellings[] = {
-    "<|eot_id|>",                                                       // Llama 3
-    "<|eom_id|>",                                                       // Llama 3, before a tool's answer
-    "<|im_end|>",                                                       // ChatML: Qwen, SmolLM
-    "<|end|>",                                                          // Phi 3
-    "<end_of_turn>",                                                    // Gemma
-    "<eos>",                                                            // Gemma
-    "<|endoftext|>",                                                    // GPT-2 and many after it
-    "<|end_of_text|>",                                                  // Llama 3 base, Granite
-    "<EOT>",
-    "_<EOT>",
-    "[EOT]",
-    "[EOS]",
-    "<end_of_utterance>",                                               // SmolVLM
-    "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",  // DeepSeek
-    "<|fim_pad|>", "<fim-pad>", "<fim_pad>",                            // a completed hole in code, and
-    "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<reponame>",        // the next repository
-    "<|file_sep|>",                                                     // or file
+    "<|eot_id|>",  // Llama 3
+    // Llama 3, before a tool's answer
+    "<|eom_id|>",
+    "<|im_end|>",       // ChatML: Qwen, SmolLM
+    "<|end|>",          // Phi 3
+    "<end_of_turn>",    // Gemma
+    "<eos>",            // Gemma
+    "<|endoftext|>",    // GPT-2 and many after it
+    "<|end_of_text|>",  // Llama 3 base, Granite
+    "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
+    "<end_of_utterance>",  // SmolVLM
+    "<\xEF\xBD\x9C"
+    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",  // DeepSeek
+    // a completed hole in code, and
+    "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>",
+    "<reponame>",    // the next repository
+    "<|file_sep|>",  // or file
 };
 
 // Only where the file itself calls it a control token: it is also HTML for "end of strikethrough".
@@ -33,8 +34,8 @@ bool LooksLikeControl(std::string_view text) {
   if (text == "<start_of_turn>") return true;
   for (const std::string_view bar : {"|", "\xEF\xBD\x9C"}) {
     const size_t edge = 1 + bar.size();
-    if (text.size() > 2 * edge && text.front() == '<' && text.back() == '>' && text.substr(1).starts_with(bar) &&
-        text.substr(0, text.size() - 1).ends_with(bar)) {
+    if (text.size() > 2 * edge && text.front() == '<' && text.back() == '>' &&
+        text.substr(1).starts_with(bar) && text.substr(0, text.size() - 1).ends_with(bar)) {
       return true;
     }
   }
@@ -61,7 +62,8 @@ TokenRoles ResolveRoles(const TokenizerTables& tables, const RoleDefaults& defau
   }
 
   roles.ends_generation.assign(static_cast<size_t>(vocab.size()), false);
-  for (const auto id : {roles.eos, tables.eot, tables.eom, tables.fim_pad, tables.fim_repo, tables.fim_separator}) {
+  for (const auto id :
+       {roles.eos, tables.eot, tables.eom, tables.fim_pad, tables.fim_repo, tables.fim_separator}) {
     if (id) roles.ends_generation[*id] = true;
   }
   for (const std::string_view spelling : kEndSpellings) {

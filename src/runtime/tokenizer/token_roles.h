@@ -1,6 +1,7 @@
 #pragma once
-// Which tokens begin, end and structure a prompt: from the file's ids, and from the spellings that model families are known
-// by where the file is silent. The lists follow llama.cpp's, so that a model stops here where it stops there.
+// Which tokens begin, end and structure a prompt: from the file's ids, and from the spellings that
+// model families are known by where the file is silent. The lists follow llama.cpp's, so that a
+// model stops here where it stops there.
 
 #include <optional>
 #include <vector>
@@ -26,8 +27,8 @@ struct RoleDefaults {
   bool adds_eos = false;
 };
 
-// Also corrects types in `vocab`: marks of the prompt format that a converter filed as ordinary or user-defined tokens become
-// control tokens, so that a user's text cannot contain them.
+// Also corrects types in `vocab`: marks of the prompt format that a converter filed as ordinary or
+// user-defined tokens become control tokens, so that a user's text cannot contain them.
 TokenRoles ResolveRoles(const TokenizerTables& tables, const RoleDefaults& defaults, Vocab& vocab);
 
 }  // namespace hearth

@@ -11,7 +11,8 @@ Result<std::unique_ptr<Tokenizer>> MakeTokenizer(const TokenizerTables& tables) 
   if (tables.model == "gpt2") return MakeBpeTokenizer(tables);
   if (tables.model == "llama") return MakeSpmTokenizer(tables);
   if (tables.model == "bert") return MakeWordPieceTokenizer(tables);
-  return MakeError(ErrorCode::kUnsupported, "tokenizer '" + tables.model + "' (tokenizer.ggml.model)");
+  return MakeError(ErrorCode::kUnsupported,
+                   "tokenizer '" + tables.model + "' (tokenizer.ggml.model)");
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(const GgufFile& file) {
@@ -19,11 +20,13 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(const GgufFile& file) {
   return MakeTokenizer(tables);
 }
 
-std::vector<TokenId> Tokenizer::Encode(std::span<const TextSegment> segments, bool add_special) const {
+std::vector<TokenId> Tokenizer::Encode(std::span<const TextSegment> segments,
+                                       bool add_special) const {
   return EncodeSegments(segments, add_special);
 }
 
-std::vector<TokenId> Tokenizer::Encode(std::string_view text, bool add_special, bool parse_special) const {
+std::vector<TokenId> Tokenizer::Encode(std::string_view text, bool add_special,
+                                       bool parse_special) const {
   const TextSegment segment{text, parse_special};
   return EncodeSegments({&segment, 1}, add_special);
 }

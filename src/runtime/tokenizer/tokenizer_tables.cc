@@ -8,7 +8,8 @@
 namespace hearth {
 namespace {
 
-Result<std::optional<TokenId>> ReadId(const GgufFile& file, std::string_view name, size_t num_tokens) {
+Result<std::optional<TokenId>> ReadId(const GgufFile& file, std::string_view name,
+                                      size_t num_tokens) {
   const std::string key = "tokenizer.ggml." + std::string(name) + "_token_id";
   if (!file.Has(key)) return std::optional<TokenId>();
   HEARTH_ASSIGN_OR_RETURN(const int64_t id, file.GetInt(key));
@@ -31,7 +32,8 @@ Result<std::optional<bool>> ReadFlag(const GgufFile& file, std::string_view name
 float ToFloat(double value) {
   constexpr double kMax = std::numeric_limits<float>::max();
   if (!(std::abs(value) <= kMax)) {
-    return value > 0 ? std::numeric_limits<float>::infinity() : -std::numeric_limits<float>::infinity();
+    return value > 0 ? std::numeric_limits<float>::infinity()
+                     : -std::numeric_limits<float>::infinity();
   }
   return static_cast<float>(value);
 }
@@ -47,7 +49,8 @@ Status ReadArrays(const GgufFile& file, TokenizerTables& tables) {
     HEARTH_ASSIGN_OR_RETURN(const GgufArray* types, file.GetArray("tokenizer.ggml.token_type"));
     const auto* values = std::get_if<std::vector<int64_t>>(&types->values);
     if (values == nullptr) {
-      return MakeError(ErrorCode::kCorrupt, "tokenizer.ggml.token_type is not an array of integers");
+      return MakeError(ErrorCode::kCorrupt,
+                       "tokenizer.ggml.token_type is not an array of integers");
     }
     tables.types = *values;
   }
@@ -80,7 +83,8 @@ Result<TokenizerTables> ReadTokenizerTables(const GgufFile& file) {
   HEARTH_ASSIGN_OR_RETURN(tables.eot, ReadId(file, "eot", num_tokens));
   HEARTH_ASSIGN_OR_RETURN(tables.eom, ReadId(file, "eom", num_tokens));
   HEARTH_ASSIGN_OR_RETURN(tables.unknown, ReadId(file, "unknown", num_tokens));
-  HEARTH_ASSIGN_OR_RETURN(tables.separator, ReadId(file, "seperator", num_tokens));  // the format's spelling
+  // the format's spelling
+  HEARTH_ASSIGN_OR_RETURN(tables.separator, ReadId(file, "seperator", num_tokens));
   HEARTH_ASSIGN_OR_RETURN(tables.cls, ReadId(file, "cls", num_tokens));
   HEARTH_ASSIGN_OR_RETURN(tables.fim_pad, ReadId(file, "fim_pad", num_tokens));
   HEARTH_ASSIGN_OR_RETURN(tables.fim_repo, ReadId(file, "fim_rep", num_tokens));

@@ -1,6 +1,6 @@
 #pragma once
-// What a GGUF file says about its tokenizer, read and typed but not yet believed. The tokenizers are built from this, so that
-// tests and fuzzers can make one without a file.
+// What a GGUF file says about its tokenizer, read and typed but not yet believed. The tokenizers
+// are built from this, so that tests and fuzzers can make one without a file.
 
 #include <cstdint>
 #include <memory>
@@ -19,9 +19,9 @@ struct TokenizerTables {
   std::string model;  // tokenizer.ggml.model: "gpt2", "llama", "bert"
   std::string pre;    // tokenizer.ggml.pre, empty when missing
   std::span<const std::string> tokens;
-  std::span<const int64_t> types;        // empty when missing
-  std::span<const std::string> merges;   // "left right", best first
-  std::vector<float> scores;             // empty when missing
+  std::span<const int64_t> types;       // empty when missing
+  std::span<const std::string> merges;  // "left right", best first
+  std::vector<float> scores;            // empty when missing
 
   // Ids of the special tokens, in range of `tokens`.
   std::optional<TokenId> bos, eos, eot, eom, unknown, separator, cls;

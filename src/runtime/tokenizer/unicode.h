@@ -1,5 +1,6 @@
 #pragma once
-// The little Unicode the tokenizers need: walking UTF-8 that may be broken, and properties of code points (from utf8proc).
+// The little Unicode the tokenizers need: walking UTF-8 that may be broken, and properties of code
+// points (from utf8proc).
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +16,8 @@ struct Utf8Unit {
     kTruncated,  // the text ends inside a character that is right so far
   };
   uint32_t code_point = 0;  // of a valid unit
-  uint8_t size_bytes = 1;   // of the unit; of a broken one, the longest prefix of a character (Unicode 3.9, table 3-8)
+  // of the unit; of a broken one, the longest prefix of a character (Unicode 3.9, table 3-8)
+  uint8_t size_bytes = 1;
   Kind kind = Kind::kValid;
 };
 
@@ -35,12 +37,12 @@ enum class Category : uint8_t {
   kLowercase,    // Ll
   kOtherLetter,  // Lm, Lo
   kNonspacingMark,
-  kOtherMark,    // Mc, Me
-  kNumber,       // Nd, Nl, No
+  kOtherMark,  // Mc, Me
+  kNumber,     // Nd, Nl, No
   kPunctuation,
   kSymbol,
-  kSeparator,    // Zs, Zl, Zp
-  kOther,        // control, format, private use, unassigned
+  kSeparator,  // Zs, Zl, Zp
+  kOther,      // control, format, private use, unassigned
 };
 Category CategoryOf(uint32_t code_point);
 

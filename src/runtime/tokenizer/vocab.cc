@@ -33,11 +33,13 @@ std::optional<uint8_t> ParseByteToken(std::string_view text) {
 Result<Vocab> Vocab::Build(std::span<const std::string> texts, std::span<const int64_t> types) {
   if (texts.empty()) return MakeError(ErrorCode::kCorrupt, "tokenizer: the vocabulary is empty");
   if (texts.size() > std::numeric_limits<TokenId>::max() / 2) {
-    return MakeError(ErrorCode::kCorrupt, "tokenizer: " + std::to_string(texts.size()) + " tokens are too many");
+    return MakeError(ErrorCode::kCorrupt,
+                     "tokenizer: " + std::to_string(texts.size()) + " tokens are too many");
   }
   if (!types.empty() && types.size() < texts.size()) {
-    return MakeError(ErrorCode::kCorrupt, "tokenizer: " + std::to_string(types.size()) + " token types for " +
-                                              std::to_string(texts.size()) + " tokens");
+    return MakeError(ErrorCode::kCorrupt, "tokenizer: " + std::to_string(types.size()) +
+                                              " token types for " + std::to_string(texts.size()) +
+                                              " tokens");
   }
 
   Vocab vocab;
@@ -45,14 +47,16 @@ Result<Vocab> Vocab::Build(std::span<const std::string> texts, std::span<const i
   for (size_t id = 0; id < texts.size(); ++id) {
     if (texts[id].size() > kMaxTokenBytes) {
       return MakeError(ErrorCode::kCorrupt, "tokenizer: token " + std::to_string(id) + " is " +
-                                                std::to_string(texts[id].size()) + " bytes long, more than " +
+                                                std::to_string(texts[id].size()) +
+                                                " bytes long, more than " +
                                                 std::to_string(kMaxTokenBytes));
     }
     total_bytes += texts[id].size();
     vocab.max_token_bytes_ = std::max(vocab.max_token_bytes_, texts[id].size());
   }
   if (total_bytes > std::numeric_limits<uint32_t>::max()) {
-    return MakeError(ErrorCode::kCorrupt, "tokenizer: the spellings take " + std::to_string(total_bytes) + " bytes");
+    return MakeError(ErrorCode::kCorrupt,
+                     "tokenizer: the spellings take " + std::to_string(total_bytes) + " bytes");
   }
 
   vocab.texts_.reserve(total_bytes);
@@ -67,14 +71,14 @@ Result<Vocab> Vocab::Build(std::span<const std::string> texts, std::span<const i
   for (size_t id = 0; id < texts.size() && !types.empty(); ++id) {
     const int64_t type = types[id];
     if (type < 0 || type > 6) {
-      return MakeError(ErrorCode::kCorrupt,
-                       "tokenizer: token " + std::to_string(id) + " has type " + std::to_string(type));
+      return MakeError(ErrorCode::kCorrupt, "tokenizer: token " + std::to_string(id) +
+                                                " has type " + std::to_string(type));
     }
     // 0 is "undefined", which no text and no model uses.
     vocab.types_[id] = type == 0 ? TokenType::kUnused : static_cast<TokenType>(type);
     if (vocab.types_[id] == TokenType::kByte && !ParseByteToken(texts[id])) {
-      return MakeError(ErrorCode::kCorrupt,
-                       "tokenizer: byte token " + std::to_string(id) + " is spelled '" + texts[id] + "'");
+      return MakeError(ErrorCode::kCorrupt, "tokenizer: byte token " + std::to_string(id) +
+                                                " is spelled '" + texts[id] + "'");
     }
   }
   vocab.Index();

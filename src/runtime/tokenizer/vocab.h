@@ -1,5 +1,6 @@
 #pragma once
-// The token table: spellings, types, and the way back from a spelling to its id. Knows nothing of how text is split.
+// The token table: spellings, types, and the way back from a spelling to its id. Knows nothing of
+// how text is split.
 // Threads: immutable after construction, safe from many threads.
 
 #include <cstdint>
@@ -26,11 +27,14 @@ enum class TokenType : uint8_t {
 
 class Vocab {
  public:
-  // Longer spellings are refused: some searches below cost as much as the longest token for each byte of text.
+  // Longer spellings are refused: some searches below cost as much as the longest token for each
+  // byte of text.
   static constexpr size_t kMaxTokenBytes = 4096;
 
-  // Copies the spellings; the lowest id wins where two tokens share one. An empty `types` makes every token normal.
-  // Errors: kCorrupt (no tokens, over-long tokens, a bad number of types, unknown types, badly spelled byte tokens).
+  // Copies the spellings; the lowest id wins where two tokens share one. An empty `types` makes
+  // every token normal.
+  // Errors: kCorrupt (no tokens, over-long tokens, a bad number of types, unknown types, badly
+  // spelled byte tokens).
   static Result<Vocab> Build(std::span<const std::string> texts, std::span<const int64_t> types);
 
   int size() const { return static_cast<int>(types_.size()); }
@@ -62,7 +66,8 @@ class Vocab {
   std::vector<uint32_t> offsets_;  // [size + 1], into texts_
   std::vector<TokenType> types_;   // [size]
   size_t max_token_bytes_ = 0;
-  // Open addressing with linear probing, at most half full. A slot is 0 when empty, else the upper half of the hash over id + 1.
+  // Open addressing with linear probing, at most half full. A slot is 0 when empty, else the upper
+  // half of the hash over id + 1.
   std::vector<uint64_t> slots_;
 };
 

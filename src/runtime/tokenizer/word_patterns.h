@@ -1,9 +1,11 @@
 #pragma once
-// The published pre-tokenizer patterns, as scanners: each takes the start of a piece of text and gives the end of its first
-// word. Written out by hand because a backtracking regex engine needs quadratic time on some of these inputs.
+// The published pre-tokenizer patterns, as scanners: each takes the start of a piece of text and
+// gives the end of its first word. Written out by hand because a backtracking regex engine needs
+// quadratic time on some of these inputs.
 //
-// `Text` offers Class(i) -> class byte (char_class.h) and Byte(i); a template, so that tests can count the look-ups.
-// Every scanner: Requires begin < end; looks only at [begin, end); returns a position in (begin, end].
+// `Text` offers Class(i) -> class byte (char_class.h) and Byte(i); a template, so that tests can
+// count the look-ups. Every scanner: Requires begin < end; looks only at [begin, end); returns a
+// position in (begin, end].
 
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +20,8 @@ bool IsIn(const Text& text, size_t position, ClassSet set) {
   return (set >> (text.Class(position) & ~kLeadBit) & 1) != 0;
 }
 
-// End of the longest run of characters of `set` from `position`; `position` itself when there is none.
+// End of the longest run of characters of `set` from `position`; `position` itself when there is
+// none.
 template <typename Text>
 size_t SkipRun(const Text& text, size_t position, size_t end, ClassSet set) {
   while (position < end && IsIn(text, position, set)) ++position;
@@ -42,8 +45,8 @@ size_t PreviousCharacter(const Text& text, size_t position) {
   return position;
 }
 
-// \s+(?!\S)|\s+ : all of the whitespace at the end of the text, else all but its last character (which goes with the next
-// word), else that one. Requires: whitespace at `begin`.
+// \s+(?!\S)|\s+ : all of the whitespace at the end of the text, else all but its last character
+// (which goes with the next word), else that one. Requires: whitespace at `begin`.
 template <typename Text>
 size_t WhitespaceWord(const Text& text, size_t begin, size_t end) {
   const size_t run_end = SkipRun(text, begin, end, kWhitespace);
@@ -52,7 +55,8 @@ size_t WhitespaceWord(const Text& text, size_t begin, size_t end) {
   return last > begin ? last : run_end;
 }
 
-// \s*[\r\n]+|\s+(?!\S)|\s+ : up to the last line break of the run if it has one. Requires: whitespace at `begin`.
+// \s*[\r\n]+|\s+(?!\S)|\s+ : up to the last line break of the run if it has one. Requires:
+// whitespace at `begin`.
 template <typename Text>
 size_t WhitespaceOrLines(const Text& text, size_t begin, size_t end) {
   for (size_t last = SkipRun(text, begin, end, kWhitespace); last > begin; --last) {
@@ -83,7 +87,8 @@ std::optional<size_t> Contraction(const Text& text, size_t begin, size_t end, bo
 template <typename Text>
 size_t Digits(const Text& text, size_t begin, size_t end, int max_digits) {
   size_t position = begin;
-  for (int count = 0; count < max_digits && position < end && IsIn(text, position, kNumbers); ++count) {
+  for (int count = 0; count < max_digits && position < end && IsIn(text, position, kNumbers);
+       ++count) {
     position = SkipCharacter(text, position, end);
   }
   return position;
@@ -101,7 +106,8 @@ std::optional<size_t> AfterOptionalSpace(const Text& text, size_t begin, size_t 
 template <typename Text>
 size_t Gpt2(const Text& text, size_t begin, size_t end) {
   if (const auto contraction = Contraction(text, begin, end, false)) return *contraction;
-  for (const ClassSet set : {kLetters, kNumbers, kAnything & ~(kWhitespace | kLetters | kNumbers)}) {
+  for (const ClassSet set :
+       {kLetters, kNumbers, kAnything & ~(kWhitespace | kLetters | kNumbers)}) {
     if (const auto first = AfterOptionalSpace(text, begin, end, set)) {
       return SkipRun(text, *first, end, set);
     }
@@ -109,8 +115,9 @@ size_t Gpt2(const Text& text, size_t begin, size_t end) {
   return WhitespaceWord(text, begin, end);
 }
 
-// (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[L]+|\p{N}{1,max_digits}| ?[^\s\p{N}L]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
-// with L = \p{L} (Llama 3: up to 3 digits; Qwen 2: 1), or L = \p{L}\p{M} (Qwen 3.5).
+// (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[L]+|\p{N}{1,max_digits}|
+// ?[^\s\p{N}L]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ with L = \p{L} (Llama 3: up to 3 digits; Qwen 2:
+// 1), or L = \p{L}\p{M} (Qwen 3.5).
 template <ClassSet kWordSet, int kMaxDigits, typename Text>
 size_t Llama3(const Text& text, size_t begin, size_t end) {
   constexpr ClassSet kSymbols = kAnything & ~(kWhitespace | kWordSet | kNumbers);
@@ -127,7 +134,8 @@ size_t Llama3(const Text& text, size_t begin, size_t end) {
   return WhitespaceOrLines(text, begin, end);
 }
 
-inline constexpr ClassSet kCaseless = SetOf(CharClass::kOtherLetter) | kMarks;  // both an upper and a lower case letter
+// both an upper and a lower case letter
+inline constexpr ClassSet kCaseless = SetOf(CharClass::kOtherLetter) | kMarks;
 inline constexpr ClassSet kUpperSet = SetOf(CharClass::kUppercase) | kCaseless;
 inline constexpr ClassSet kLowerSet = SetOf(CharClass::kLowercase) | kCaseless;
 
@@ -137,7 +145,8 @@ std::optional<size_t> CapitalisedWord(const Text& text, size_t begin, size_t end
   const size_t upper_end = SkipRun(text, begin, end, kUpperSet);
   const size_t lower_end = SkipRun(text, upper_end, end, kLowerSet);
   if (lower_end > upper_end) return lower_end;
-  // The last letter of U* that is also in L is given back to L+; what follows it is upper case and stays behind.
+  // The last letter of U* that is also in L is given back to L+; what follows it is upper case and
+  // stays behind.
   for (size_t last = upper_end; last > begin; --last) {
     if (IsIn(text, last - 1, kCaseless)) return last;
   }
@@ -151,8 +160,9 @@ std::optional<size_t> UppercaseWord(const Text& text, size_t begin, size_t end) 
   return upper_end > begin ? std::optional(upper_end) : std::nullopt;
 }
 
-// [^\r\n\p{L}\p{N}]?U*L+C|[^\r\n\p{L}\p{N}]?U+L*C|\p{N}{1,max_digits}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
-// with C = (?i:'s|'t|'re|'ve|'m|'ll|'d)? for GPT-4o (3 digits), and nothing for Mistral's Tekken (1 digit).
+// [^\r\n\p{L}\p{N}]?U*L+C|[^\r\n\p{L}\p{N}]?U+L*C|\p{N}{1,max_digits}|
+// ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+ with C = (?i:'s|'t|'re|'ve|'m|'ll|'d)? for
+// GPT-4o (3 digits), and nothing for Mistral's Tekken (1 digit).
 template <bool kContractions, int kMaxDigits, typename Text>
 size_t Cased(const Text& text, size_t begin, size_t end) {
   constexpr ClassSet kSymbols = kAnything & ~(kWhitespace | kLetters | kNumbers);
@@ -168,12 +178,14 @@ size_t Cased(const Text& text, size_t begin, size_t end) {
   }
   if (IsIn(text, begin, kNumbers)) return Digits(text, begin, end, kMaxDigits);
   if (const auto first = AfterOptionalSpace(text, begin, end, kSymbols)) {
-    return SkipRun(text, SkipRun(text, *first, end, kSymbols), end, kNewlines | SetOf(CharClass::kSlash));
+    return SkipRun(text, SkipRun(text, *first, end, kSymbols), end,
+                   kNewlines | SetOf(CharClass::kSlash));
   }
   return WhitespaceOrLines(text, begin, end);
 }
 
-// Splits that come before another pattern: what matches is a word, and so is what lies between two matches.
+// Splits that come before another pattern: what matches is a word, and so is what lies between two
+// matches.
 
 // \p{N}
 template <typename Text>

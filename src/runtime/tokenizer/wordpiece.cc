@@ -14,14 +14,17 @@ namespace {
 constexpr int kMaxWordChars = 100;  // longer words are unknown, as in the original
 
 bool IsCjk(uint32_t c) {
-  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
-         (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B820 && c <= 0x2CEAF) ||
+  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
+         (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
+         (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B820 && c <= 0x2CEAF) ||
          (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
 // All of ASCII that is neither letter nor digit counts, "$" and "^" among it.
 bool IsPunctuation(uint32_t c) {
-  if (c < 128) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
+  if (c < 128)
+    return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
+           (c >= 123 && c <= 126);
   return CategoryOf(c) == Category::kPunctuation;
 }
 
@@ -59,8 +62,8 @@ class WordPieceTokenizer final : public TableTokenizer {
     if (!strip_accents_) return AddNormalized(c, word, out);
     utf8proc_int32_t parts[8];
     int boundary = 0;
-    const utf8proc_ssize_t count =
-        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts, 8, UTF8PROC_DECOMPOSE, &boundary);
+    const utf8proc_ssize_t count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts,
+                                                           8, UTF8PROC_DECOMPOSE, &boundary);
     if (count < 0 || count > 8) return AddNormalized(c, word, out);
     for (utf8proc_ssize_t i = 0; i < count; ++i) {
       const auto part = static_cast<uint32_t>(parts[i]);
@@ -90,7 +93,8 @@ class WordPieceTokenizer final : public TableTokenizer {
       size_t end = std::min(candidate.size(), begin + vocab().max_token_bytes());
       std::optional<TokenId> token;
       const size_t least = begin == 0 ? kSpaceMark.size() : begin;
-      for (; end > least && !token; --end) token = vocab().FindOrdinary(std::string_view(candidate).substr(begin, end - begin));
+      for (; end > least && !token; --end)
+        token = vocab().FindOrdinary(std::string_view(candidate).substr(begin, end - begin));
       known = token.has_value();
       if (known) out.push_back(*token);
       begin = end + 1;
@@ -102,7 +106,9 @@ class WordPieceTokenizer final : public TableTokenizer {
     word = {};
   }
 
-  std::string DecodeSpelling(std::string_view spelling) const override { return SpaceMarksToSpaces(spelling); }
+  std::string DecodeSpelling(std::string_view spelling) const override {
+    return SpaceMarksToSpaces(spelling);
+  }
 
   TokenId unknown_;
   bool lowercase_;
@@ -114,7 +120,9 @@ class WordPieceTokenizer final : public TableTokenizer {
 Result<std::unique_ptr<Tokenizer>> MakeWordPieceTokenizer(const TokenizerTables& tables) {
   HEARTH_ASSIGN_OR_RETURN(Vocab vocab, Vocab::Build(tables.tokens, tables.types));
   const std::optional<TokenId> unknown = tables.unknown ? tables.unknown : vocab.Find("[UNK]");
-  if (!unknown) return MakeError(ErrorCode::kCorrupt, "tokenizer: a WordPiece vocabulary without an unknown token");
+  if (!unknown)
+    return MakeError(ErrorCode::kCorrupt,
+                     "tokenizer: a WordPiece vocabulary without an unknown token");
   // Files without token types: the marks of the format stand in brackets.
   if (tables.types.empty()) {
     for (const char* mark : {"[PAD]", "[CLS]", "[SEP]", "[MASK]"}) {
@@ -128,7 +136,8 @@ Result<std::unique_ptr<Tokenizer>> MakeWordPieceTokenizer(const TokenizerTables&
   defaults.adds_bos = true;
   defaults.adds_eos = tables.add_separator.value_or(true);
   TokenRoles roles = ResolveRoles(tables, defaults, vocab);
-  return std::unique_ptr<Tokenizer>(std::make_unique<WordPieceTokenizer>(tables, std::move(vocab), std::move(roles), *unknown));
+  return std::unique_ptr<Tokenizer>(
+      std::make_unique<WordPieceTokenizer>(tables, std::move(vocab), std::move(roles), *unknown));
 }
 
 }  // namespace hearth

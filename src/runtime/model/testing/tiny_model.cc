@@ -15,12 +15,14 @@ std::string Utf8(int code_point) {
   return {static_cast<char>(0xC0 | code_point >> 6), static_cast<char>(0x80 | (code_point & 63))};
 }
 
-// GPT-2's alphabet: printable bytes stand for themselves, the others are moved to U+0100 and up, in order.
+// GPT-2's alphabet: printable bytes stand for themselves, the others are moved to U+0100 and up, in
+// order.
 std::vector<std::string> ByteAlphabet() {
   std::vector<std::string> spellings;
   int moved = 0;
   for (int byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+    const bool printable =
+        (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
     spellings.push_back(Utf8(printable ? byte : 256 + moved++));
   }
   return spellings;
@@ -28,14 +30,17 @@ std::vector<std::string> ByteAlphabet() {
 
 class TinyModelWriter {
  public:
-  explicit TinyModelWriter(const TinyModelOptions& options) : options_(options), random_(options.seed) {}
+  explicit TinyModelWriter(const TinyModelOptions& options)
+      : options_(options), random_(options.seed) {}
 
   Status Write(const std::string& path) {
     Metadata();
     Matrix("token_embd.weight", options_.head_type, kTinyVocabSize, options_.hidden_size, 1.0);
-    if (!options_.tied) Matrix("output.weight", options_.head_type, kTinyVocabSize, options_.hidden_size, 1.0);
+    if (!options_.tied)
+      Matrix("output.weight", options_.head_type, kTinyVocabSize, options_.hidden_size, 1.0);
     Norm("output_norm.weight", options_.hidden_size);
-    for (int layer = 0; layer < options_.num_layers; ++layer) Layer("blk." + std::to_string(layer) + ".");
+    for (int layer = 0; layer < options_.num_layers; ++layer)
+      Layer("blk." + std::to_string(layer) + ".");
     if (options_.rope_factors) {
       std::vector<float> factors(options_.head_dim / 2);
       for (size_t i = 0; i < factors.size(); ++i) factors[i] = 1.0f + static_cast<float>(i) / 4;
@@ -78,13 +83,15 @@ class TinyModelWriter {
     writer_.SetUint32("tokenizer.ggml.bos_token_id", kTinyEndOfText);
     writer_.SetUint32("tokenizer.ggml.eos_token_id", kTinyEndOfTurn);
     writer_.SetBool("tokenizer.ggml.add_bos_token", false);
-    if (!options_.chat_template.empty()) writer_.SetString("tokenizer.chat_template", options_.chat_template);
+    if (!options_.chat_template.empty())
+      writer_.SetString("tokenizer.chat_template", options_.chat_template);
   }
 
   void Layer(const std::string& prefix) {
     const std::string& arch = options_.architecture;
     const int hidden = options_.hidden_size;
-    const int q_size = options_.num_heads * options_.head_dim, kv_size = options_.num_kv_heads * options_.head_dim;
+    const int q_size = options_.num_heads * options_.head_dim,
+              kv_size = options_.num_kv_heads * options_.head_dim;
     Norm(prefix + "attn_norm.weight", hidden);
     Norm(prefix + "ffn_norm.weight", hidden);
     Matrix(prefix + "attn_q.weight", options_.type, q_size, hidden);
@@ -110,7 +117,8 @@ class TinyModelWriter {
   }
 
   std::vector<float> Normal(int count, double deviation, double mean = 0) {
-    std::normal_distribution<float> distribution(static_cast<float>(mean), static_cast<float>(deviation));
+    std::normal_distribution<float> distribution(static_cast<float>(mean),
+                                                 static_cast<float>(deviation));
     std::vector<float> values(count);
     for (float& value : values) value = distribution(random_);
     return values;
@@ -127,9 +135,11 @@ class TinyModelWriter {
     std::vector<std::byte> data(rows * RowBytes(type, columns));
     for (int row = 0; row < rows; ++row) {
       const std::vector<float> values = Normal(columns, gain / std::sqrt(columns));
-      QuantizeRow(type, values, std::span(data).subspan(row * RowBytes(type, columns), RowBytes(type, columns)));
+      QuantizeRow(type, values,
+                  std::span(data).subspan(row * RowBytes(type, columns), RowBytes(type, columns)));
     }
-    writer_.AddTensor(name, type, {static_cast<uint64_t>(columns), static_cast<uint64_t>(rows)}, data);
+    writer_.AddTensor(name, type, {static_cast<uint64_t>(columns), static_cast<uint64_t>(rows)},
+                      data);
   }
 
   const TinyModelOptions& options_;

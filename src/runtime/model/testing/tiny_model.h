@@ -1,6 +1,7 @@
 #pragma once
-// Writes small GGUF models with random weights, for tests: every architecture and tensor type without a real file at hand.
-// Their text is bytes: token b is byte b, followed by a few special tokens.
+// Writes small GGUF models with random weights, for tests: every architecture and tensor type
+// without a real file at hand. Their text is bytes: token b is byte b, followed by a few special
+// tokens.
 
 #include <cstdint>
 #include <string>
@@ -22,18 +23,18 @@ struct TinyModelOptions {
   int head_dim = 32;
   int ffn_size = 96;
   int context_length = 512;
-  int sliding_window = 0;      // gemma3
-  bool tied = true;            // no output.weight
-  bool rope_factors = false;   // llama 3's rope_freqs.weight
+  int sliding_window = 0;     // gemma3
+  bool tied = true;           // no output.weight
+  bool rope_factors = false;  // llama 3's rope_freqs.weight
   uint64_t seed = 1;
   std::string chat_template =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
       "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 };
 
-inline constexpr int kTinyEndOfText = 256;   // <|endoftext|>, also BOS
-inline constexpr int kTinyStartOfTurn = 257; // <|im_start|>
-inline constexpr int kTinyEndOfTurn = 258;   // <|im_end|>
+inline constexpr int kTinyEndOfText = 256;    // <|endoftext|>, also BOS
+inline constexpr int kTinyStartOfTurn = 257;  // <|im_start|>
+inline constexpr int kTinyEndOfTurn = 258;    // <|im_end|>
 inline constexpr int kTinyVocabSize = 259;
 
 Status WriteTinyModel(const std::string& path, const TinyModelOptions& options = {});
