@@ -33,7 +33,8 @@ class BpeTokenizer final : public TableTokenizer {
   }
 
  private:
-  void EncodeText(std::string_view text, std::vector<TokenId>& out) const override {
+  void EncodeText(std::string_view text, bool /*continues*/,
+                  std::vector<TokenId>& out) const override {
     SymbolMerger merger;
     std::string spelling;
     size_t begin = 0;

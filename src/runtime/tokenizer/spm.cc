@@ -55,10 +55,10 @@ class SpmTokenizer final : public TableTokenizer {
     }
   }
 
-  void EncodeText(std::string_view text, std::vector<TokenId>& out) const override {
+  void EncodeText(std::string_view text, bool continues, std::vector<TokenId>& out) const override {
     std::string marked;
     marked.reserve(text.size() + text.size() / 2);
-    if (adds_space_prefix_) marked += kSpaceMark;
+    if (adds_space_prefix_ && !continues) marked += kSpaceMark;
     for (const char c : text) {
       if (c == ' ') {
         marked += kSpaceMark;

@@ -62,12 +62,15 @@ std::vector<TokenId> TableTokenizer::EncodeSegments(std::span<const TextSegment>
   const std::string_view text = segmented.text();
   ids.reserve(ids.size() + text.size() / 4);
   size_t position = 0;
+  bool continues = false;
   for (const SpecialTokens::Match& match : special_tokens_.FindAll(segmented)) {
-    if (match.begin > position) EncodeText(text.substr(position, match.begin - position), ids);
+    if (match.begin > position)
+      EncodeText(text.substr(position, match.begin - position), continues, ids);
     ids.push_back(match.token);
+    continues = vocab_.Type(match.token) == TokenType::kUserDefined;
     position = match.end;
   }
-  if (position < text.size()) EncodeText(text.substr(position), ids);
+  if (position < text.size()) EncodeText(text.substr(position), continues, ids);
 
   if (add_special && roles_.adds_eos) ids.push_back(*roles_.eos);
   return ids;

@@ -39,8 +39,10 @@ class TableTokenizer : public Tokenizer {
   };
   TableTokenizer(const TokenizerTables& tables, Vocab vocab, TokenRoles roles, Options options);
 
-  // Appends the tokens of a whole stretch between special tokens. Requires: it is not empty.
-  virtual void EncodeText(std::string_view text, std::vector<TokenId>& out) const = 0;
+  // Appends the tokens of a whole stretch between special tokens. `continues`: a user-defined
+  // token, which is text too, stands before it. Requires: `text` is not empty.
+  virtual void EncodeText(std::string_view text, bool continues,
+                          std::vector<TokenId>& out) const = 0;
   // The bytes of a normal token, given its spelling.
   virtual std::string DecodeSpelling(std::string_view spelling) const = 0;
 

@@ -48,7 +48,8 @@ class Tokenizer {
   virtual std::string Decode(std::span<const TokenId> ids, bool show_special = false) const = 0;
 
   virtual int vocab_size() const = 0;
-  // The token's own spelling in the vocabulary table ("Ġthe", "▁the", "<|im_end|>").
+  // The token's own spelling in the vocabulary table (a word with its
+  // alphabet's mark for the space before it, "<|im_end|>").
   virtual std::string_view TokenText(TokenId id) const = 0;
   virtual std::optional<TokenId> FindToken(std::string_view text) const = 0;
   virtual bool IsControl(TokenId id) const = 0;

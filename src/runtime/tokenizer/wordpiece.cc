@@ -45,7 +45,8 @@ class WordPieceTokenizer final : public TableTokenizer {
     int num_chars = 0;
   };
 
-  void EncodeText(std::string_view text, std::vector<TokenId>& out) const override {
+  void EncodeText(std::string_view text, bool /*continues*/,
+                  std::vector<TokenId>& out) const override {
     Word word;
     while (!text.empty()) {
       const Utf8Unit unit = DecodeUtf8(text);
@@ -57,8 +58,10 @@ class WordPieceTokenizer final : public TableTokenizer {
   }
 
   void AddChar(uint32_t c, Word& word, std::vector<TokenId>& out) const {
-    if (c == '\t' || c == '\n' || c == '\r' || IsWhitespace(c)) return EndWord(word, out);
-    if (c == 0 || c == kReplacementCharacter || CategoryOf(c) == Category::kOther) return;
+    if (c == '\t' || c == '\n' || c == '\r') return EndWord(word, out);
+    // Controls go before whitespace is looked for: U+0085 joins what it stands between.
+    if (c == kReplacementCharacter || CategoryOf(c) == Category::kOther) return;
+    if (IsWhitespace(c)) return EndWord(word, out);
     if (!strip_accents_) return AddNormalized(c, word, out);
     utf8proc_int32_t parts[8];
     int boundary = 0;
