@@ -17,15 +17,6 @@
 namespace hearth {
 namespace {
 
-// Errors: HEARTH_FORCE_ISA names what this machine or this build lacks.
-Status CheckForcedIsa() {
-  const char* forced = std::getenv("HEARTH_FORCE_ISA");
-  if (forced == nullptr || *forced == '\0') return {};
-  const auto table = FindKernels(forced);
-  if (!table) return MakeError(table.error().code, "HEARTH_FORCE_ISA: " + table.error().message);
-  return {};
-}
-
 // One line for what is wrong and one for where to read on.
 std::string UsageError(const CLI::App* app, const CLI::Error& error) {
   std::string command = "hearth";

@@ -42,8 +42,9 @@ std::string Unescape(std::string_view line) {
         text += '\r';
         break;
       case 'u':
-        AppendUtf8(static_cast<uint32_t>(std::stoul(std::string(line.substr(i + 1, 4)), nullptr, 16)),
-                   text);
+        AppendUtf8(
+            static_cast<uint32_t>(std::stoul(std::string(line.substr(i + 1, 4)), nullptr, 16)),
+            text);
         i += 4;
         break;
       default:
@@ -126,7 +127,7 @@ TEST(TokenizerGolden, WordPiece) {
       tokens.push_back(line);
     } else {
       tokens.push_back(line.size() > 2 && line.starts_with("##") ? line.substr(2)
-                                                                  : std::string(kSpaceMark) + line);
+                                                                 : std::string(kSpaceMark) + line);
     }
   }
   TokenizerTables tables{.model = "bert", .tokens = tokens};

@@ -16,7 +16,8 @@ namespace hearth {
 namespace {
 
 constexpr const char* kModels[] = {"gpt2", "llama", "bert"};
-constexpr const char* kPreTokenizers[] = {"", "gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "tekken"};
+constexpr const char* kPreTokenizers[] = {"",      "gpt-2",  "smollm", "llama-bpe",
+                                          "qwen2", "gpt-4o", "tekken"};
 
 struct OwnedTables {
   std::vector<std::string> tokens, merges;

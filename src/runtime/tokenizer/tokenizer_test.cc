@@ -1,5 +1,5 @@
-// What every kind of tokenizer promises: a user's text stays text, broken bytes survive, tables that
-// contradict each other are refused by name.
+// What every kind of tokenizer promises: a user's text stays text, broken bytes survive, tables
+// that contradict each other are refused by name.
 
 #include "runtime/tokenizer/tokenizer.h"
 
@@ -31,8 +31,8 @@ struct BpeTables {
   BpeTables() {
     for (int byte = 0; byte < 256; ++byte)
       tokens.emplace_back(ByteSpelling(static_cast<uint8_t>(byte)));
-    for (const char* text : {"he", "ll", "hell", "hello", "\xC4\xA0w", "<|im_start|>",
-                             "<|im_end|>", "<tool>"})
+    for (const char* text :
+         {"he", "ll", "hell", "hello", "\xC4\xA0w", "<|im_start|>", "<|im_end|>", "<tool>"})
       tokens.emplace_back(text);
     types.assign(tokens.size(), 1);
     types[kStart] = types[kEnd] = 3;
@@ -118,7 +118,8 @@ TEST(BpeTokenizer, AnyBytesComeBack) {
     std::string text;
     for (unsigned i = 0; i < random() % 40; ++i) text += static_cast<char>(random() % 256);
     std::string bytes;
-    for (const TokenId token : tokenizer->Encode(text, false)) bytes += tokenizer->TokenBytes(token);
+    for (const TokenId token : tokenizer->Encode(text, false))
+      bytes += tokenizer->TokenBytes(token);
     ASSERT_EQ(bytes, text);
   }
 }
@@ -183,7 +184,8 @@ TEST(StreamDecoder, CharactersSplitOverTokensComeWhole) {
   const auto tokenizer = bpe.Make();
   StreamDecoder stream(*tokenizer);
   std::vector<std::string> pieces;
-  for (const unsigned char byte : std::string("a\xF0\x9F\x98\x80!")) pieces.push_back(stream.Push(byte));
+  for (const unsigned char byte : std::string("a\xF0\x9F\x98\x80!"))
+    pieces.push_back(stream.Push(byte));
   EXPECT_THAT(pieces, ElementsAre("a", "", "", "", "\xF0\x9F\x98\x80", "!"));
   EXPECT_EQ(stream.Finish(), "");
 }
@@ -194,7 +196,9 @@ TEST(StreamDecoder, BrokenBytesBecomeReplacementCharacters) {
   StreamDecoder stream(*tokenizer);
   std::string text;
   for (const TokenId byte : {0xFF, int{'a'}, 0xE4, 0xBD}) text += stream.Push(byte);
-  EXPECT_EQ(text, "\xEF\xBF\xBD" "a");
+  EXPECT_EQ(text,
+            "\xEF\xBF\xBD"
+            "a");
   EXPECT_EQ(stream.Finish(), "\xEF\xBF\xBD");
 }
 
@@ -209,7 +213,12 @@ struct SpmTables {
       Add(text, 0, 6);
     }
     float score = -1;
-    for (const char* text : {"\xE2\x96\x81", "a", "b", "\xE2\x96\x81" "a", "ab", "\xE2\x96\x81" "ab"})
+    for (const char* text : {"\xE2\x96\x81", "a", "b",
+                             "\xE2\x96\x81"
+                             "a",
+                             "ab",
+                             "\xE2\x96\x81"
+                             "ab"})
       Add(text, score--, 1);
     tables.tokens = tokens;
     tables.types = types;
@@ -225,7 +234,10 @@ TEST(SpmTokenizer, BeginsWithBosAndASpaceOfItsOwn) {
   SpmTables spm;
   const auto tokenizer = MakeTokenizer(spm.tables);
   ASSERT_TRUE(tokenizer) << tokenizer.error().message;
-  const auto space_a = (*tokenizer)->FindToken("\xE2\x96\x81" "a");
+  const auto space_a = (*tokenizer)
+                           ->FindToken(
+                               "\xE2\x96\x81"
+                               "a");
   ASSERT_TRUE(space_a);
   EXPECT_THAT((*tokenizer)->Encode("a", true), ElementsAre(1, *space_a));
   EXPECT_EQ((*tokenizer)->Decode((*tokenizer)->Encode("a ab", true)), "a ab");
@@ -254,8 +266,8 @@ TEST(SpmTokenizer, TooFewScoresAreRefused) {
 
 TEST(WordPieceTokenizer, NormalisesAndFallsBackToUnknown) {
   const std::string mark(kSpaceMark);
-  const std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", mark + "cafe",
-                                           mark + "un", "able", mark + "!"};
+  const std::vector<std::string> tokens = {"[PAD]",       "[UNK]",     "[CLS]", "[SEP]",
+                                           mark + "cafe", mark + "un", "able",  mark + "!"};
   const TokenizerTables tables{.model = "bert", .tokens = tokens};
   const auto tokenizer = MakeTokenizer(tables);
   ASSERT_TRUE(tokenizer) << tokenizer.error().message;

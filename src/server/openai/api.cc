@@ -218,7 +218,10 @@ bool Api::ServePage(const CallPtr& call) {
   http::Response response;
   AddCommonHeaders(call->common, response);
   response.headers.push_back({"ETag", file->etag});
-  response.headers.push_back({"Cache-Control", "no-cache"});
+  // The build names these by their content; all else is asked for again.
+  const bool immutable = file->path.starts_with("/assets/");
+  response.headers.push_back(
+      {"Cache-Control", immutable ? "public, max-age=31536000, immutable" : "no-cache"});
   response.headers.push_back({"Content-Security-Policy", std::string(PageContentSecurityPolicy())});
   response.headers.push_back({"X-Frame-Options", "DENY"});
   response.headers.push_back({"Referrer-Policy", "no-referrer"});

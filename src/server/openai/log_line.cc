@@ -23,7 +23,7 @@ bool IsRoutine(const http::Summary& summary) {
   const std::string& path = summary.path;
   return path == "/health" || path == "/v1/health" || path == "/ready" || path == "/metrics" ||
          path == "/api/status" || path == "/" || path.starts_with("/assets/") ||
-         path == "/favicon.svg";
+         path == "/favicon.svg" || path == "/theme.js";
 }
 
 }  // namespace hearth::openai
