@@ -76,4 +76,8 @@ void MappedFile::Release(size_t offset, size_t size_bytes) const {
   if (end > begin) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
+void MappedFile::PreferHugePages() const {
+  if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_bytes_, MADV_HUGEPAGE);
+}
+
 }  // namespace hearth

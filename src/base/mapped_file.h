@@ -30,6 +30,8 @@ class MappedFile {
   // Lets the kernel drop these pages from our resident set; they are read again from the file when
   // touched.
   void Release(size_t offset, size_t size_bytes) const;
+  // Asks the kernel to read the file into huge pages and to map it with them, where it can.
+  void PreferHugePages() const;
 
  private:
   std::string path_;
