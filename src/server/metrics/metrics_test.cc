@@ -32,8 +32,10 @@ TEST(Metrics, AnAnswerIsCountedOnceInEachHistogram) {
   EXPECT_THAT(text, HasSubstr("vllm:request_queue_time_seconds_sum{model_name=\"m\"} 0.04\n"));
   EXPECT_THAT(text, HasSubstr("vllm:request_prompt_tokens_sum{model_name=\"m\"} 12\n"));
   // Each bucket counts all below its edge.
-  EXPECT_THAT(text, HasSubstr("vllm:e2e_request_latency_seconds_bucket{model_name=\"m\",le=\"0.5\"} 0\n"));
-  EXPECT_THAT(text, HasSubstr("vllm:e2e_request_latency_seconds_bucket{model_name=\"m\",le=\"0.8\"} 1\n"));
+  EXPECT_THAT(
+      text, HasSubstr("vllm:e2e_request_latency_seconds_bucket{model_name=\"m\",le=\"0.5\"} 0\n"));
+  EXPECT_THAT(
+      text, HasSubstr("vllm:e2e_request_latency_seconds_bucket{model_name=\"m\",le=\"0.8\"} 1\n"));
 }
 
 TEST(Metrics, TokensOfOneDeliveryShareItsTime) {
