@@ -280,8 +280,9 @@ declare -A background=()
 in_background() {
   local name=$1
   shift
+  rm -f "$logs/background-$name.status"
   set -m
-  "$@" 2>"$logs/background-$name.log" &
+  (trap 'echo $? >"$logs/background-$name.status"' EXIT; ("$@")) 2>"$logs/background-$name.log" &
   background[$name]=$!
   set +m
 }
@@ -295,7 +296,9 @@ await() {
   local pid=${background[$1]:-}
   [[ -n $pid ]] || return 0
   unset "background[$1]"
-  wait "$pid" || background_failed "$1"
+  # The command says itself how it ended: bash 5.2 now and then loses the record of one that ended at once.
+  wait "$pid" 2>/dev/null || true
+  [[ $(cat "$logs/background-$1.status" 2>/dev/null) == 0 ]] || background_failed "$1"
 }
 
 stop_background() {
