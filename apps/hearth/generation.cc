@@ -94,6 +94,8 @@ std::string DescribeStats(const GenerateStats& stats) {
   if (stats.cached_tokens > 0) text += Format(" (%d kept from before)", stats.cached_tokens);
   if (const double tps = PrefillTokensPerSecond(stats); tps > 0)
     text += Format(" at %.0f tok/s", tps);
+  if (stats.draft_tokens > 0)
+    text += Format("; %d of %d guesses right", stats.accepted_tokens, stats.draft_tokens);
   return text;
 }
 

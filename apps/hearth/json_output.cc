@@ -13,7 +13,9 @@ void PrintJson(const Json& json) { Print(ToJsonText(json) + "\n"); }
 Json TokenCounts(const GenerateStats& stats) {
   return {{"prompt", stats.prompt_tokens},
           {"cached", stats.cached_tokens},
-          {"completion", stats.completion_tokens}};
+          {"completion", stats.completion_tokens},
+          {"drafted", stats.draft_tokens},
+          {"accepted", stats.accepted_tokens}};
 }
 
 Json Timings(const GenerateStats& stats, double load_ms) {

@@ -13,6 +13,7 @@ namespace {
 constexpr const char* kDefaultModelName = "SmolLM2-135M-Instruct.Q4_1.gguf";
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxContext = 1 << 24;
+constexpr int kMaxDraft = 16;
 
 // ${VARIABLE:-~/FALLBACK}/hearth
 std::optional<std::string> UserDir(const char* variable, const char* fallback) {
@@ -66,11 +67,31 @@ void AddPrecisionFlags(CLI::App& command, ModelFlags& flags) {
       ->default_str("int8");
 }
 
+void AddSpeculationFlags(CLI::App& command, ModelFlags& flags) {
+  command
+      .add_option("--draft", flags.draft,
+                  "A small model with the same tokens that guesses ahead; the text stays the same")
+      ->envname("HEARTH_DRAFT")
+      ->type_name("FILE")
+      ->group("Speculation");
+  command
+      .add_option("--draft-tokens", flags.draft_tokens,
+                  "Guesses checked in one pass at most, fewer where they do not pay; 0: none")
+      ->check(CLI::Range(0, kMaxDraft).description(""))
+      ->capture_default_str()
+      ->group("Speculation");
+  command
+      .add_flag("!--no-lookup", flags.lookup,
+                "Do not guess from what prompt and answer already say")
+      ->group("Speculation");
+}
+
 void AddEngineFlags(CLI::App& command, ModelFlags& flags) {
   AddModelFlag(command, flags);
   AddThreadsFlag(command, flags);
   AddContextFlag(command, flags);
   AddPrecisionFlags(command, flags);
+  AddSpeculationFlags(command, flags);
 }
 
 std::optional<std::string> DefaultModelPath() {
@@ -98,6 +119,9 @@ EngineOptions EngineOptionsOf(const ModelFlags& flags) {
   options.context_length = flags.context_length;
   options.kv_type = flags.kv_type;
   options.activations = flags.activations;
+  options.draft_path = flags.draft;
+  options.max_draft = flags.draft_tokens;
+  options.ngram_draft = flags.lookup;
   return options;
 }
 

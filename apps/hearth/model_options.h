@@ -19,6 +19,9 @@ struct ModelFlags {
   int context_length = 0;
   KvType kv_type = KvType::kF16;
   ActivationType activations = ActivationType::kInt8;
+  std::string draft;
+  int draft_tokens = 5;
+  bool lookup = true;
 };
 
 // --model alone (`flags` must outlive the parsing).
@@ -27,7 +30,9 @@ void AddThreadsFlag(CLI::App& command, ModelFlags& flags);
 void AddContextFlag(CLI::App& command, ModelFlags& flags);
 // --kv-type and --activations.
 void AddPrecisionFlags(CLI::App& command, ModelFlags& flags);
-// --model, --threads, --context, --kv-type.
+// --draft, --draft-tokens, --no-lookup.
+void AddSpeculationFlags(CLI::App& command, ModelFlags& flags);
+// All of these.
 void AddEngineFlags(CLI::App& command, ModelFlags& flags);
 
 // The file to open: what was asked for, else the default model where scripts/serve puts it. Errors:

@@ -63,6 +63,8 @@ struct BackendLoad {
   double kv_cache_usage = 0;         // 0 to 1
   int64_t prefix_cache_queries = 0;  // prompt tokens looked up, since start
   int64_t prefix_cache_hits = 0;     // of those, found
+  int64_t draft_tokens = 0;          // guesses of speculative decoding that were checked
+  int64_t accepted_tokens = 0;       // of them, right
   int64_t preemptions = 0;
   int64_t steps = 0;  // forward passes, since start
 };

@@ -100,6 +100,8 @@ BackendLoad EngineBackend::load() const {
   load.kv_cache_usage = now.kv_usage;
   load.prefix_cache_queries = now.prefix_queries;
   load.prefix_cache_hits = now.prefix_hits;
+  load.draft_tokens = now.draft_tokens;
+  load.accepted_tokens = now.accepted_tokens;
   load.preemptions = now.preemptions;
   load.steps = now.steps;
   return load;

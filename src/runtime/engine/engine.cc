@@ -15,6 +15,9 @@
 #include "runtime/engine/scheduler.h"
 #include "runtime/gguf/gguf.h"
 #include "runtime/model/bert.h"
+#include "runtime/spec_decode/draft_model.h"
+#include "runtime/spec_decode/ngram_proposer.h"
+#include "runtime/spec_decode/speculator.h"
 
 namespace hearth {
 namespace {
@@ -43,6 +46,29 @@ Result<int> NumKvBlocks(const EngineOptions& options, const KvShape& shape, int 
                          ": ask for a shorter context or a larger budget");
   }
   return static_cast<int>(std::min<int64_t>(budget / block_bytes, 1 << 24));
+}
+
+// Null: plain decoding. Errors: those of DraftModel::Load.
+Result<std::unique_ptr<Speculator>> MakeSpeculator(const EngineOptions& options,
+                                                   const Tokenizer& tokenizer, ThreadPool& pool,
+                                                   int context_length) {
+  if (options.max_draft <= 0 || (!options.ngram_draft && options.draft_path.empty()))
+    return std::unique_ptr<Speculator>();
+  auto speculator =
+      std::make_unique<Speculator>(Speculator::Options{options.max_draft, options.adaptive_draft});
+  if (options.ngram_draft) speculator->Add(std::make_unique<NgramProposer>());
+  if (!options.draft_path.empty()) {
+    DraftModelOptions draft;
+    draft.max_sequences = options.max_sequences;
+    draft.context_length = context_length;
+    draft.max_head_rows = options.draft_head_rows;
+    draft.integer_activations = options.activations == ActivationType::kInt8;
+    draft.image = {options.cache_dir, options.use_disk_cache, options.on_load_progress};
+    HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<DraftModel> model,
+                            DraftModel::Load(options.draft_path, tokenizer, pool, draft));
+    speculator->Add(std::move(model));
+  }
+  return speculator;
 }
 
 std::string TokenTextOr(const Tokenizer& tokenizer, std::optional<TokenId> id) {
@@ -132,8 +158,8 @@ void Engine::Impl::Publish() {
   if (!scheduler) return;
   const Scheduler::Load now = scheduler->load();
   const std::lock_guard lock(mutex);
-  load = {now.running,     now.waiting,     now.kv_usage, now.prefix_queries,
-          now.prefix_hits, now.preemptions, now.steps};
+  load = {now.running,     now.waiting, now.kv_usage,     now.prefix_queries, now.prefix_hits,
+          now.preemptions, now.steps,   now.draft_tokens, now.accepted_tokens};
   num_queued = now.waiting + static_cast<int>(commands.size());
 }
 
@@ -185,7 +211,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
 
   DecoderOptions decoder_options;
   decoder_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
-  decoder_options.max_logits = options.max_sequences;
+  // One chat's guesses, or a token each of a full batch, in one product with the head.
+  decoder_options.max_logits = std::max(options.max_sequences, options.max_draft + 1);
   decoder_options.integer_activations = options.activations == ActivationType::kInt8;
   decoder_options.image = {options.cache_dir, options.use_disk_cache, options.on_load_progress};
   if (impl->description.is_embedding_model) {
@@ -202,8 +229,12 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
     scheduler_options.context_length = impl->context_length;
     scheduler_options.max_sequences = options.max_sequences;
     scheduler_options.max_batch_tokens = decoder_options.max_batch_tokens;
-    impl->scheduler =
-        std::make_unique<Scheduler>(*impl->decoder, *impl->kv, *impl->tokenizer, scheduler_options);
+    scheduler_options.max_draft = options.max_draft;
+    HEARTH_ASSIGN_OR_RETURN(
+        std::unique_ptr<Speculator> speculator,
+        MakeSpeculator(options, *impl->tokenizer, *impl->pool, impl->context_length));
+    impl->scheduler = std::make_unique<Scheduler>(*impl->decoder, *impl->kv, *impl->tokenizer,
+                                                  scheduler_options, std::move(speculator));
     if (!impl->description.chat_template.empty()) {
       auto parsed = ChatTemplate::Parse(impl->description.chat_template);
       if (parsed) {

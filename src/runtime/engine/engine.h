@@ -34,6 +34,12 @@ struct EngineOptions {
   int64_t kv_budget_bytes = 0;
   KvType kv_type = KvType::kF16;
   ActivationType activations = ActivationType::kInt8;
+  // Speculative decoding: the text stays the same, guesses that prove right come sooner.
+  bool ngram_draft = false;  // guesses from what the prompt and the answer already hold
+  std::string draft_path;    // guesses by a smaller model with the same tokens; empty: none
+  int max_draft = 5;  // guesses checked in one pass for a request, fewer where they do not pay
+  bool adaptive_draft = true;   // false: always max_draft of them, for measurements
+  int draft_head_rows = 32768;  // of the draft's LM head, the first so many; 0: all
   // for the re-laid weights; empty: ${XDG_CACHE_HOME:-~/.cache}/hearth
   std::string cache_dir;
   bool use_disk_cache = true;  // false: the re-laid weights are kept in memory only
@@ -70,6 +76,8 @@ struct EngineLoad {
   int64_t prefix_hits = 0;
   int64_t preemptions = 0;
   int64_t steps = 0;
+  int64_t draft_tokens = 0;     // guesses checked
+  int64_t accepted_tokens = 0;  // of them, right
 };
 
 class Engine {

@@ -34,6 +34,8 @@ struct GenerateStats {
   int prompt_tokens = 0;
   int cached_tokens = 0;      // of the prompt, found in the prefix cache
   int completion_tokens = 0;  // the end-of-turn token included
+  int draft_tokens = 0;       // guesses that were checked
+  int accepted_tokens = 0;    // of them, right
   double queue_ms = 0;        // waiting for a place in the batch
   double prefill_ms = 0;
   double time_to_first_token_ms = 0;  // from submission

@@ -35,6 +35,10 @@ struct Scheduler::Sequence {
   int num_computed = 0;   // tokens whose K and V are in the cache
   int num_published = 0;  // full blocks offered for sharing
   std::vector<BlockId> blocks;
+  std::vector<TokenId> draft;          // guesses of the pass being run
+  std::vector<TokenId> drafted_slice;  // the last token and the guesses behind it
+  int num_accepted = 0;                // of them, found right so far
+  bool draft_failed = false;           // one was found wrong: what stands behind it is void
   Sampler sampler;
   OutputStream output;
   std::vector<GeneratedToken> prompt_tokens;  // with prompt_logprobs: sent in the first event
@@ -51,11 +55,12 @@ struct Scheduler::Sequence {
 };
 
 Scheduler::Scheduler(Decoder& decoder, KvCacheStorage& kv, const Tokenizer& tokenizer,
-                     const SchedulerOptions& options)
+                     const SchedulerOptions& options, std::unique_ptr<Speculator> speculator)
     : decoder_(decoder),
       kv_(kv),
       tokenizer_(tokenizer),
       options_(options),
+      speculator_(std::move(speculator)),
       pool_(kv.num_blocks()) {}
 
 Scheduler::~Scheduler() = default;
@@ -100,7 +105,9 @@ Scheduler::Load Scheduler::load() const {
           prefix_queries_,
           prefix_hits_,
           preemptions_,
-          steps_};
+          steps_,
+          draft_tokens_,
+          accepted_tokens_};
 }
 
 // Waiting sequences enter while there is room for what they have to compute; the shared prefix they
@@ -158,6 +165,8 @@ void Scheduler::Preempt(Sequence& sequence) {
   sequence.num_computed = 0;
   sequence.num_published = 0;
   sequence.prompt_tokens.clear();
+  sequence.draft.clear();
+  if (speculator_) speculator_->Forget(sequence.id);
   waiting_.push_front(std::move(running_.back()));
   running_.pop_back();
 }
@@ -190,19 +199,82 @@ std::vector<Scheduler::Chunk> Scheduler::PlanStep() {
 
 void Scheduler::Step() {
   Admit();
-  const std::vector<Chunk> chunks = PlanStep();
+  std::vector<Chunk> chunks = PlanStep();
   HEARTH_CHECK(!chunks.empty());
   ++steps_;
+  const bool decodes_only =
+      std::ranges::all_of(chunks, [](const Chunk& chunk) { return chunk.sequence->decoding(); });
+  if (speculator_ && decodes_only) Speculate(chunks);
+  const Clock::time_point begin = Clock::now();
   RunChunks(chunks);
+  if (speculator_ && decodes_only) {
+    int num_tokens = 0;
+    for (const Chunk& chunk : chunks) num_tokens += chunk.num_tokens;
+    speculator_->PassTook(num_tokens, MillisecondsBetween(begin, Clock::now()));
+    for (const Chunk& chunk : chunks) CheckDraft(*chunk.sequence);
+  }
   RemoveFinished();
+}
+
+// Guesses for the sequences of a pass that only decodes. Room for them is taken only where blocks
+// are free.
+void Scheduler::Speculate(std::vector<Chunk>& chunks) {
+  std::vector<DraftRequest> requests;
+  for (const Chunk& chunk : chunks) {
+    Sequence& sequence = *chunk.sequence;
+    const auto known = static_cast<int>(sequence.tokens.size());
+    int most = std::min(options_.max_draft, options_.context_length - known - 1);
+    if (sequence.request.max_tokens >= 0)
+      most = std::min(most, sequence.request.max_tokens - sequence.num_answer() - 1);
+    requests.push_back(
+        {sequence.id, sequence.tokens, &sequence.request.sampling, std::max(most, 0), {}});
+  }
+  speculator_->Draft(requests);
+  int budget = options_.max_batch_tokens - static_cast<int>(chunks.size());
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    Sequence& sequence = *chunks[i].sequence;
+    sequence.draft = std::move(requests[i].draft);
+    if (static_cast<int>(sequence.draft.size()) > budget) sequence.draft.resize(budget);
+    const auto known = static_cast<int>(sequence.tokens.size());
+    while (static_cast<int>(sequence.blocks.size()) <
+           BlocksFor(known + static_cast<int>(sequence.draft.size()))) {
+      const std::optional<BlockId> block = pool_.Allocate();
+      if (!block) {
+        sequence.draft.resize(static_cast<int>(sequence.blocks.size()) * kKvBlockTokens - known);
+        break;
+      }
+      sequence.blocks.push_back(*block);
+    }
+    const auto num_draft = static_cast<int>(sequence.draft.size());
+    budget -= num_draft;
+    sequence.num_accepted = 0;
+    sequence.draft_failed = false;
+    sequence.drafted_slice = {sequence.tokens.back()};
+    sequence.drafted_slice.insert(sequence.drafted_slice.end(), sequence.draft.begin(),
+                                  sequence.draft.end());
+    chunks[i].num_tokens = chunks[i].num_outputs = 1 + num_draft;
+    draft_tokens_ += num_draft;
+    sequence.stats.draft_tokens += num_draft;
+  }
+}
+
+// Tells the speculator how the guesses fared.
+void Scheduler::CheckDraft(Sequence& sequence) {
+  if (sequence.draft.empty()) return;
+  accepted_tokens_ += sequence.num_accepted;
+  speculator_->Verified(sequence.id, sequence.num_accepted, sequence.draft_failed);
+  sequence.draft.clear();
 }
 
 void Scheduler::RunChunks(const std::vector<Chunk>& chunks) {
   std::vector<SequenceSlice> slices;
   for (const Chunk& chunk : chunks) {
     const Sequence& sequence = *chunk.sequence;
-    slices.push_back({std::span(sequence.tokens).subspan(sequence.num_computed, chunk.num_tokens),
-                      sequence.num_computed, sequence.blocks, chunk.num_outputs});
+    const std::span<const TokenId> tokens =
+        sequence.draft.empty()
+            ? std::span(sequence.tokens).subspan(sequence.num_computed, chunk.num_tokens)
+            : std::span(sequence.drafted_slice);
+    slices.push_back({tokens, sequence.num_computed, sequence.blocks, chunk.num_outputs});
   }
   decoder_.Forward(slices, kv_);
 
@@ -218,26 +290,39 @@ void Scheduler::RunChunks(const std::vector<Chunk>& chunks) {
     for (int position = end - chunk.num_outputs; position < end; ++position)
       wanted.push_back({&sequence, position});
   }
-  for (const Chunk& chunk : chunks) AfterPass(chunk);
-  const int rows = std::max(1, options_.max_sequences);
+  // Of a pass with guesses, what is computed counts as the guesses prove right, row by row.
+  for (const Chunk& chunk : chunks) {
+    if (chunk.sequence->draft.empty()) Advance(*chunk.sequence, chunk.num_tokens);
+  }
+  const int rows = decoder_.max_logits();
   for (int first = 0; first < static_cast<int>(wanted.size()); first += rows) {
     const int count = std::min(rows, static_cast<int>(wanted.size()) - first);
     const float* logits = decoder_.Logits(first, count);
     for (int i = 0; i < count; ++i, logits += decoder_.logits_stride()) {
-      auto [sequence, position] = wanted[first + i];
-      if (position + 1 < sequence->num_prompt) {
-        TakePromptLogprob(*sequence, position, logits);
-      } else {
-        TakeToken(*sequence, logits);
-      }
+      TakeRow(*wanted[first + i].sequence, wanted[first + i].position, logits);
     }
   }
 }
 
-// Counts what the pass computed and offers full blocks to others.
-void Scheduler::AfterPass(const Chunk& chunk) {
-  Sequence& sequence = *chunk.sequence;
-  sequence.num_computed += chunk.num_tokens;
+// One row of logits: `position` is that of the token it was computed from.
+void Scheduler::TakeRow(Sequence& sequence, int position, const float* logits) {
+  if (position + 1 < sequence.num_prompt) return TakePromptLogprob(sequence, position, logits);
+  if (sequence.draft.empty()) return TakeToken(sequence, logits);
+  if (sequence.draft_failed || sequence.finished) return;
+  Advance(sequence, 1);
+  const auto index = static_cast<size_t>(sequence.num_accepted);
+  TakeToken(sequence, logits);
+  if (index >= sequence.draft.size()) return;  // the token behind all guesses
+  sequence.draft_failed = sequence.tokens.back() != sequence.draft[index];
+  if (!sequence.draft_failed) {
+    ++sequence.num_accepted;
+    ++sequence.stats.accepted_tokens;
+  }
+}
+
+// Counts what a pass computed and offers full blocks to others.
+void Scheduler::Advance(Sequence& sequence, int num_tokens) {
+  sequence.num_computed += num_tokens;
   while ((sequence.num_published + 1) * kKvBlockTokens <= sequence.num_computed) {
     const int index = sequence.num_published++;
     pool_.Publish(sequence.blocks[index],
@@ -316,7 +401,10 @@ void Scheduler::ReleaseBlocks(Sequence& sequence) {
 }
 
 void Scheduler::RemoveFinished() {
-  std::erase_if(running_, [](const auto& sequence) { return sequence->finished; });
+  std::erase_if(running_, [&](const auto& sequence) {
+    if (sequence->finished && speculator_) speculator_->Forget(sequence->id);
+    return sequence->finished;
+  });
 }
 
 Result<std::vector<float>> Scheduler::Score(std::span<const TokenId> tokens, int first) {

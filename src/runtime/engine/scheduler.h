@@ -17,6 +17,7 @@
 #include "runtime/kv_cache/kv_storage.h"
 #include "runtime/model/decoder.h"
 #include "runtime/sampling/sampler.h"
+#include "runtime/spec_decode/speculator.h"
 
 namespace hearth {
 
@@ -25,14 +26,16 @@ struct SchedulerOptions {
   int max_sequences = 16;
   int max_batch_tokens = 512;
   int max_prefill_beside_decode = 256;  // tokens of prompt chunks in a pass that also decodes
+  int max_draft = 0;                    // guesses checked for a sequence in one pass
 };
 
 class Scheduler {
  public:
   using Clock = std::chrono::steady_clock;
 
+  // `speculator` may be null: plain decoding.
   Scheduler(Decoder& decoder, KvCacheStorage& kv, const Tokenizer& tokenizer,
-            const SchedulerOptions& options);
+            const SchedulerOptions& options, std::unique_ptr<Speculator> speculator = nullptr);
   ~Scheduler();
 
   // Requires a request that Engine::Submit found sound.
@@ -54,6 +57,7 @@ class Scheduler {
     int running = 0, waiting = 0;
     double kv_usage = 0;
     int64_t prefix_queries = 0, prefix_hits = 0, preemptions = 0, steps = 0;
+    int64_t draft_tokens = 0, accepted_tokens = 0;
   };
   Load load() const;
 
@@ -68,8 +72,11 @@ class Scheduler {
   std::vector<Chunk> PlanStep();
   bool EnsureBlocks(Sequence& sequence, int num_positions, std::vector<Chunk>& planned);
   void Preempt(Sequence& sequence);
+  void Speculate(std::vector<Chunk>& chunks);
   void RunChunks(const std::vector<Chunk>& chunks);
-  void AfterPass(const Chunk& chunk);
+  void Advance(Sequence& sequence, int num_tokens);
+  void CheckDraft(Sequence& sequence);
+  void TakeRow(Sequence& sequence, int position, const float* logits);
   void TakePromptLogprob(Sequence& sequence, int position, const float* logits);
   void TakeToken(Sequence& sequence, const float* logits);
   void Finish(Sequence& sequence, FinishReason reason, GenerateEvent event);
@@ -80,10 +87,12 @@ class Scheduler {
   KvCacheStorage& kv_;
   const Tokenizer& tokenizer_;
   SchedulerOptions options_;
+  std::unique_ptr<Speculator> speculator_;
   BlockPool pool_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  // oldest first
   int64_t prefix_queries_ = 0, prefix_hits_ = 0, preemptions_ = 0, steps_ = 0;
+  int64_t draft_tokens_ = 0, accepted_tokens_ = 0;
 };
 
 // Natural log of the softmax of logits[id], in double.

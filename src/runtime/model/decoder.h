@@ -57,6 +57,8 @@ Result<DecoderSpec> ReadDecoderSpec(const GgufFile& file);
 struct DecoderOptions {
   int max_batch_tokens = 512;
   int max_logits = 16;  // rows that one Logits call computes
+  // Of the LM head only the first rows are computed, for drafts; 0: all.
+  int max_head_rows = 0;
   bool integer_activations = true;
   WeightImageOptions image;
 };
@@ -92,7 +94,13 @@ class Decoder {
   int num_outputs() const { return num_outputs_; }
   std::span<const float> output(int index) const;
 
-  // Logits [count][vocab_size] of outputs first to first + count - 1, count <= max_logits; row i
+  // A draft's head may cover a part of the vocabulary: logit i is that of token head_ids()[i] (the
+  // key hearth.draft.token_ids), or of token i where that is empty.
+  size_t num_logits() const { return static_cast<size_t>(head_.num_rows); }
+  std::span<const TokenId> head_ids() const { return head_ids_; }
+
+  int max_logits() const { return options_.max_logits; }
+  // Logits [count][num_logits] of outputs first to first + count - 1, count <= max_logits; row i
   // begins at i * logits_stride(). Valid until the next call.
   const float* Logits(int first, int count);
   size_t logits_stride() const { return head_.padded_rows(); }
@@ -112,6 +120,7 @@ class Decoder {
   Decoder(const GgufFile& file, ThreadPool& pool, DecoderSpec spec, const DecoderOptions& options)
       : file_(&file), pool_(&pool), spec_(std::move(spec)), options_(options) {}
   Status LoadWeights();
+  Status ReadHeadIds();
   void Reserve();
   template <typename Visit>
   void ForEachMatrix(Visit visit) const;
@@ -125,6 +134,7 @@ class Decoder {
   std::vector<Layer> layers_;
   std::vector<float> output_norm_;
   Matrix head_;
+  std::vector<TokenId> head_ids_;
   std::vector<float> inverse_frequencies_, local_inverse_frequencies_;  // [rope_dim / 2]
 
   // Work space of a pass, [max_batch_tokens][...].

@@ -95,16 +95,36 @@ Status Decoder::LoadWeights() {
   // Tied models have no head of their own.
   const char* head_name =
       file_->FindTensor("output.weight") != nullptr ? "output.weight" : "token_embd.weight";
-  HEARTH_RETURN_IF_ERROR(find.Need(head_name, h.vocab_size, h.hidden_size, &head_));
+  HEARTH_RETURN_IF_ERROR(ReadHeadIds());
+  const auto head_rows = head_ids_.empty() ? h.vocab_size : static_cast<int>(head_ids_.size());
+  HEARTH_RETURN_IF_ERROR(find.Need(head_name, head_rows, h.hidden_size, &head_));
 
   HEARTH_ASSIGN_OR_RETURN(image_,
                           WeightImage::Open(*file_, find.matrices(), *pool_, options_.image));
   for (size_t i = 0; i < find.targets().size(); ++i) *find.targets()[i] = image_.matrix(i);
+  if (options_.max_head_rows > 0) head_.num_rows = std::min(head_.num_rows, options_.max_head_rows);
 
   inverse_frequencies_ =
       InverseFrequencies(h.rope_theta, h.rope_dim, h.rope_linear_factor, spec_.rope_factors);
   const float local_theta = spec_.local_rope_theta > 0 ? spec_.local_rope_theta : h.rope_theta;
   local_inverse_frequencies_ = InverseFrequencies(local_theta, h.rope_dim, 1, {});
+  return {};
+}
+
+// Errors: kCorrupt for a key of the wrong type or an id outside the vocabulary.
+Status Decoder::ReadHeadIds() {
+  constexpr const char* kKey = "hearth.draft.token_ids";
+  if (!file_->Has(kKey)) return {};
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<int64_t>* ids, file_->GetIntArray(kKey));
+  for (const int64_t id : *ids) {
+    if (id < 0 || id >= spec_.hparams.vocab_size) {
+      return MakeError(ErrorCode::kCorrupt, std::string(kKey) + " names token " +
+                                                std::to_string(id) + " of " +
+                                                std::to_string(spec_.hparams.vocab_size));
+    }
+    head_ids_.push_back(static_cast<TokenId>(id));
+  }
+  if (head_ids_.empty()) return MakeError(ErrorCode::kCorrupt, std::string(kKey) + " is empty");
   return {};
 }
 

@@ -68,6 +68,10 @@ struct Metrics::Impl {
   Counter& prefix_queries = MakeCounter("vllm:prefix_cache_queries_total",
                                         "Prompt tokens looked up in the prefix cache.");
   Counter& prefix_hits = MakeCounter("vllm:prefix_cache_hits_total", "Of those, tokens found.");
+  Counter& draft_tokens = MakeCounter("vllm:spec_decode_num_draft_tokens_total",
+                                      "Guesses of speculative decoding that were checked.");
+  Counter& accepted_tokens = MakeCounter("vllm:spec_decode_num_accepted_tokens_total",
+                                         "Of those, guesses that were right.");
   Counter& preemptions =
       MakeCounter("vllm:num_preemptions_total", "Requests that lost their place in the batch.");
   Counter& prompt_tokens = MakeCounter("vllm:prompt_tokens_total", "Prompt tokens processed.");
@@ -163,6 +167,8 @@ std::string Metrics::Render(const BackendLoad& load, int connections) {
   impl.connections.Set(connections);
   Impl::Follow(impl.prefix_queries, load.prefix_cache_queries);
   Impl::Follow(impl.prefix_hits, load.prefix_cache_hits);
+  Impl::Follow(impl.draft_tokens, load.draft_tokens);
+  Impl::Follow(impl.accepted_tokens, load.accepted_tokens);
   Impl::Follow(impl.preemptions, load.preemptions);
   Impl::Follow(impl.steps, load.steps);
   return prometheus::TextSerializer().Serialize(impl.registry.Collect());

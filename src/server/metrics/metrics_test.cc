@@ -54,6 +54,8 @@ TEST(Metrics, CountersOfTheEngineFollowItAndNeverFall) {
   EXPECT_THAT(text, HasSubstr("hearth:engine_steps_total{model_name=\"m\"} 10\n"));
   EXPECT_THAT(text, HasSubstr("vllm:kv_cache_usage_perc{model_name=\"m\"} 0.25\n"));
   EXPECT_THAT(text, HasSubstr("hearth:http_connections{model_name=\"m\"} 2\n"));
+  EXPECT_THAT(metrics.Render({.draft_tokens = 9, .accepted_tokens = 4}, 0),
+              HasSubstr("vllm:spec_decode_num_accepted_tokens_total{model_name=\"m\"} 4\n"));
 }
 
 TEST(Metrics, AModelsNameIsEscaped) {

@@ -70,6 +70,7 @@ class TinyModelWriter {
     writer_.SetFloat32(arch + ".rope.freq_base", 10000.0f);
 
     std::vector<std::string> tokens = ByteAlphabet();
+    if (!options_.first_token.empty()) tokens[0] = options_.first_token;
     std::vector<int64_t> types(tokens.size(), 1);
     for (const char* special : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}) {
       tokens.push_back(special);

@@ -27,6 +27,7 @@ struct TinyModelOptions {
   bool tied = true;           // no output.weight
   bool rope_factors = false;  // llama 3's rope_freqs.weight
   uint64_t seed = 1;
+  std::string first_token;  // spelling of token 0; empty: that of byte 0
   std::string chat_template =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
       "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";

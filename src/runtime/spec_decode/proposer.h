@@ -1,0 +1,45 @@
+#pragma once
+// A proposer guesses the tokens that follow a sequence; the base model checks the guesses in one
+// pass, so a wrong guess costs time and never changes the text.
+// Threads: a proposer belongs to the engine's thread.
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "runtime/sampling/sampler.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace hearth {
+
+// Decides, guess by guess, how many of a sequence's guesses are worth checking.
+class DraftBudget {
+ public:
+  virtual ~DraftBudget() = default;
+  // Whether to work out another guess that costs `draft_ms` before it can be judged.
+  virtual bool WorthDrafting(double draft_ms) = 0;
+  // Whether the guess just worked out is worth checking; counts it if so.
+  virtual bool Take(float confidence) = 0;
+};
+
+struct Proposal {
+  uint64_t sequence = 0;            // names the sequence from call to call
+  std::span<const TokenId> tokens;  // prompt and answer; the next token is to be guessed
+  const SamplingOptions* sampling = nullptr;
+  int max_draft = 0;
+  DraftBudget* budget = nullptr;
+  std::vector<TokenId> draft;  // out: guesses that the budget took, in order
+};
+
+class Proposer {
+ public:
+  virtual ~Proposer() = default;
+  virtual std::string_view name() const = 0;
+  // Fills in `draft` of those it has guesses for.
+  virtual void Propose(std::span<Proposal*> proposals) = 0;
+  // The sequence has ended (or will be computed again from its start).
+  virtual void Forget(uint64_t sequence) = 0;
+};
+
+}  // namespace hearth
