@@ -67,8 +67,9 @@ std::vector<OurFigure> FiguresOf(const Json& report) {
     ratio_limit = *ratio_limit / *one;
   add(kVerifyRatio, Number(report, {"verify_ratio", width}), ratio_limit);
   for (const int length : kPromptLengths) {
-    add(PrefillName(length), Number(report, {"prefill_tps", std::to_string(length)}),
-        Number(report, {"prefill_limit_tps"}));
+    const std::string key = std::to_string(length);
+    add(PrefillName(length), Number(report, {"prefill_tps", key}),
+        Number(report, {"prefill_limit_tps", key}));
   }
   for (const auto& [kv_type, contexts] : ContextsOf(report)) {
     for (const int context : contexts) {

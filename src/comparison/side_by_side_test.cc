@@ -49,7 +49,7 @@ cat <<END
 {"model":"m","read_gbps":30,"int8_gmacs":800,"decode_tps":)" +
            decode + R"(,"decode_limit_tps":20,
 "pass_ms":{"1":80,"6":100},"pass_limit_ms":{"1":50,"6":60},"verify_ratio":{"6":1.25},
-"prefill_tps":{"128":900,"512":1000},"prefill_limit_tps":2000,
+"prefill_tps":{"128":900,"512":1000},"prefill_limit_tps":{"128":2000,"512":2000},
 "decode_at":{"f16":{"512":11,"2048":10,"8192":8},"int8":{"8192":9}},
 "decode_at_limit":{"f16":{"8192":16}},"batch_tps":{"16":60}}
 END
@@ -114,6 +114,7 @@ TEST_F(SideBySideTest, TakesThePeersBestSettingForEachFigure) {
   EXPECT_DOUBLE_EQ(verify.ratio->median, 1.6);
   EXPECT_DOUBLE_EQ(verify.limit->median, 1.2);
   EXPECT_EQ(Figure(*result, "prefill 512").ratio->median, 8);
+  EXPECT_EQ(Figure(*result, "prefill 512").limit->median, 2000);
 }
 
 TEST_F(SideBySideTest, LongContextsStandBesideThePeersOfTheSameKvType) {

@@ -363,6 +363,74 @@ class BenchTest(CliTest):
         self.assertEqual(set(figures["verify_ratio"]), set("2345678"))
         self.assertLessEqual({"128", "512"}, set(figures["prefill_tps"]))
         self.assertIn("SmolLM2", figures["model"])
+        for width in "16":
+            self.assertGreater(figures["pass_ms"][width], 0)
+            self.assertGreater(figures["pass_limit_ms"][width], 0)
+        self.assertNotIn("decode_at", figures)
+
+
+class BenchVsTest(CliTest):
+    """Against a llama-bench of a few lines of shell; what it cannot do is tested in src/comparison."""
+
+    PEER = r"""#!/bin/sh
+case "$*" in --help) echo "--repack <0|1>"; exit 0;; esac
+row() { echo "{\"build_commit\":\"fake123\",\"n_prompt\":$1,\"n_gen\":$2,\"n_depth\":0,\"avg_ts\":$3}"; }
+row 6 0 60; row 128 0 100
+case "$*" in *"--repack 1"*) kill -ILL $$;; esac
+row 512 0 100; row 0 32 10
+"""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.peer = Path(self.folder.name) / "llama-bench"
+        self.peer.write_text(self.PEER)
+        self.peer.chmod(0o755)
+
+    def test_both_stand_beside_each_other(self):
+        result = hearth("bench", "--vs", "llama.cpp", "--peer", self.peer, "--rounds", "1", "--quick", "--json", timeout=300)
+        report = json.loads(self.assert_ok(result))
+        self.assertEqual((report["kind"], report["peer"], report["peer_build"], report["rounds"]), ("side-by-side", "llama.cpp", "fake123", 1))
+        self.assertGreater(report["machine"]["cores"], 0)
+        self.assertNotIn(self.folder.name, result.stdout.decode())
+        model = report["models"][0]
+        self.assertEqual(model["model"], MODEL.name)
+        self.assertEqual(model["file_bytes"], MODEL.stat().st_size)
+        figures = {row["name"]: row for row in model["figures"]}
+        decode = figures["decode"]
+        self.assertEqual(decode["peer"]["median"], 10)
+        self.assertAlmostEqual(decode["ratio"]["median"], decode["ours"]["median"] / 10)
+        self.assertGreater(decode["limit"]["median"], 0)
+        self.assertAlmostEqual(figures["verify(6) / decode"]["peer"]["median"], 1)
+        # The crashed settings still count with what they had measured.
+        self.assertEqual(len(figures["prefill 128"]["peer_settings"]), 4)
+        self.assertEqual(len(figures["prefill 512"]["peer_settings"]), 2)
+        self.assertEqual(len(model["notes"]), 2)
+        self.assertIn("killed by signal 4", model["notes"][0])
+        self.assertGreater(model["startup"]["first_peak_mb"], 0)
+
+    def test_table(self):
+        # PATH has a llama-bench, so that none needs to be named.
+        table = self.assert_ok(hearth("bench", "--vs", "llama.cpp", "--rounds", "1", "--quick", timeout=300,
+                                      PATH=f"{self.folder.name}:{os.environ['PATH']}"))
+        self.assertIn(f"| {MODEL.name} | decode, tok/s | ", table)
+        self.assertIn("flash attention", table)
+        self.assertIn("killed by signal 4", table)
+
+    def test_errors(self):
+        self.assert_error(hearth("bench", "--vs", "other", "--peer", self.peer), 2, "llama.cpp")
+        self.assert_error(hearth("bench", "--vs", "llama.cpp", "--peer", "/nonexistent/llama-bench"), 1, "/nonexistent/llama-bench", "--peer")
+        self.assert_error(hearth("bench", "--vs", "llama.cpp", PATH=self.folder.name + "/none"), 1, "llama-bench", "PATH")
+        self.assert_error(hearth("bench", "--peer", self.peer), 2, "--vs")
+        self.assert_error(hearth("bench", "--model", "a.gguf", "--model", "b.gguf"), 2, "--vs")
+        self.assert_error(hearth("bench", "--vs", "llama.cpp", "--peer", self.peer, "--model", "/nonexistent.gguf"), 1, "/nonexistent.gguf")
+        self.peer.write_text("#!/bin/sh\nkill -ILL $$\n")
+        self.assert_error(hearth("bench", "--vs", "llama.cpp", "--peer", self.peer), 1, "signal 4")
+
+    def test_help_says_how_to_get_the_peer(self):
+        text = self.assert_ok(hearth("bench", "--help", model=None))
+        for word in ("cmake", "llama-bench", "llama-cpp-python"):
+            self.assertIn(word, text)
 
 
 class PipedChatTest(CliTest):

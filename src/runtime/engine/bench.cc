@@ -22,7 +22,13 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kShortContext = 32;
 constexpr int kMaxVerify = 8;
-constexpr int kLongContext = 8192;
+constexpr int kContexts[] = {512, 1024, 2048, 4096, 8192};
+constexpr int kBatches[] = {1, 4, 16};
+struct KvStorageName {
+  KvStorage storage;
+  const char* name;
+};
+constexpr KvStorageName kKvStorages[] = {{KvStorage::kF16, "f16"}, {KvStorage::kInt8, "int8"}};
 constexpr double kSecondsPerFigure = 1.5;
 
 double MillisecondsSince(Clock::time_point start) {
@@ -163,7 +169,7 @@ class Bench {
     report_.weight_bytes = decoder->weight_bytes();
     report_.macs_per_token = decoder->macs_per_token();
     HEARTH_RETURN_IF_ERROR(MeasureShortPasses(*decoder));
-    return options_.quick ? Status{} : MeasureLongDecode(*decoder);
+    return options_.quick ? Status{} : MeasureContexts(*decoder);
   }
 
   Status MeasureShortPasses(Decoder& decoder) {
@@ -184,8 +190,10 @@ class Bench {
     }
     const double decode_ms = Median(times[1]);
     report_.decode_tps = 1000 / decode_ms;
-    for (int width = 2; width <= kMaxVerify; ++width)
-      report_.verify_ratio[width] = Median(times[width]) / decode_ms;
+    for (int width = 1; width <= kMaxVerify; ++width) {
+      report_.pass_ms[width] = Median(times[width]);
+      if (width > 1) report_.verify_ratio[width] = report_.pass_ms[width] / decode_ms;
+    }
     for (const int length : {128, 512, 2048}) {
       if (length > context || (length == 2048 && options_.quick)) continue;
       Progress("prefill of " + std::to_string(length), 0.25);
@@ -195,16 +203,21 @@ class Bench {
     return {};
   }
 
-  Status MeasureLongDecode(Decoder& decoder) {
-    const int context = std::min(kLongContext, report_.model.context_length);
-    report_.long_context = context;
-    for (const KvStorage storage : {KvStorage::kF16, KvStorage::kInt8}) {
-      const std::string name = storage == KvStorage::kF16 ? "f16" : "int8";
-      Progress("decode at " + std::to_string(context) + " tokens, " + name, 0.5);
-      HEARTH_ASSIGN_OR_RETURN(const auto timer, PassTimer::Create(decoder, storage, context));
+  Status MeasureContexts(Decoder& decoder) {
+    std::vector<int> contexts;
+    for (const int context : kContexts) {
+      if (context <= report_.model.context_length) contexts.push_back(context);
+    }
+    if (contexts.empty()) return {};
+    for (const auto& [storage, name] : kKvStorages) {
+      HEARTH_ASSIGN_OR_RETURN(const auto timer,
+                              PassTimer::Create(decoder, storage, contexts.back()));
       timer->FillContext();
-      report_.long_decode_tps[name] =
-          1000 / MedianOfRuns([&] { return timer->Pass(context - 1, 1, 1); });
+      for (const int context : contexts) {
+        Progress("decode at " + std::to_string(context) + " tokens, KV " + name, 0.5);
+        report_.decode_at[name][context] =
+            1000 / MedianOfRuns([&] { return timer->Pass(context - 1, 1, 1); });
+      }
     }
     return {};
   }
@@ -225,17 +238,25 @@ class Bench {
     report_.cached_ttft_ms = again[0].time_to_first_token_ms;
     if (options_.quick) return {};
 
-    Progress("batch", 0.8);
+    for (const int size : kBatches) {
+      if (size <= engine_options.max_sequences)
+        HEARTH_RETURN_IF_ERROR(MeasureBatch(*engine, prompt, size));
+    }
+    return {};
+  }
+
+  // Requests of two tokens each, so that nearly all the time is decoding.
+  Status MeasureBatch(Engine& engine, const std::vector<TokenId>& words, int size) {
     constexpr int kTokens = 64;
-    report_.batch_requests = engine_options.max_sequences;
+    Progress("batch of " + std::to_string(size), 0.8);
     std::vector<std::vector<TokenId>> prompts;
-    for (int i = 0; i < report_.batch_requests; ++i)
-      prompts.push_back({prompt[0], prompt[static_cast<size_t>(i) + 1]});
-    const Clock::time_point batch_begin = Clock::now();
+    for (int i = 0; i < size; ++i)
+      prompts.push_back({words[0], words[static_cast<size_t>(i + 1) % words.size()]});
+    const Clock::time_point begin = Clock::now();
     HEARTH_ASSIGN_OR_RETURN(const std::vector<GenerateStats> batch,
-                            Generate(*engine, prompts, kTokens));
-    const double seconds = MillisecondsSince(batch_begin) / 1000;
-    report_.batch_tps = static_cast<double>(batch.size()) * kTokens / seconds;
+                            Generate(engine, prompts, kTokens));
+    report_.batch_tps[size] =
+        static_cast<double>(batch.size()) * kTokens * 1000 / MillisecondsSince(begin);
     return {};
   }
 
@@ -264,18 +285,35 @@ class Bench {
     return stats;
   }
 
+  // The least time of a pass over `num_tokens` tokens that reads `kv_bytes` of context.
+  double LimitMs(int num_tokens, double kv_bytes) const {
+    const double bytes = static_cast<double>(report_.weight_bytes) + kv_bytes;
+    const double macs = static_cast<double>(report_.macs_per_token) * num_tokens;
+    return std::max(bytes / report_.machine.read_gbps, macs / report_.machine.int8_gmacs) / 1e6;
+  }
+
   void SetLimits() {
-    const double bytes_per_second = report_.machine.read_gbps * 1e9;
-    report_.decode_limit_tps = bytes_per_second / static_cast<double>(report_.weight_bytes);
-    report_.prefill_limit_tps =
-        report_.machine.int8_gmacs * 1e9 / static_cast<double>(report_.macs_per_token);
-    for (const auto& [name, tps] : report_.long_decode_tps) {
-      const KvStorage storage = name == "f16" ? KvStorage::kF16 : KvStorage::kInt8;
-      KvShape shape{report_.model.num_layers, report_.model.num_kv_heads, report_.model.head_dim,
-                    storage};
-      const double kv_bytes = static_cast<double>(shape.bytes_per_token()) * report_.long_context;
-      report_.long_decode_limit_tps[name] =
-          bytes_per_second / (static_cast<double>(report_.weight_bytes) + kv_bytes);
+    for (const auto& [width, ms] : report_.pass_ms)
+      report_.pass_limit_ms[width] = LimitMs(width, 0);
+    report_.decode_limit_tps = 1000 / LimitMs(1, 0);
+    // Of a prompt only the last token's logits are computed.
+    const auto head = static_cast<double>(report_.model.vocab_size) * report_.model.hidden_size;
+    const double body = static_cast<double>(report_.macs_per_token) - head;
+    for (const auto& [length, tps] : report_.prefill_tps) {
+      report_.prefill_limit_tps[length] =
+          length * report_.machine.int8_gmacs * 1e9 / (length * body + head);
+    }
+    for (const auto& [size, tps] : report_.batch_tps)
+      report_.batch_limit_tps[size] = size * 1000 / LimitMs(size, 0);
+    for (const auto& [storage, name] : kKvStorages) {
+      const KvShape shape{report_.model.num_layers, report_.model.num_kv_heads,
+                          report_.model.head_dim, storage};
+      const auto measured = report_.decode_at.find(name);
+      if (measured == report_.decode_at.end()) continue;
+      for (const auto& [context, tps] : measured->second) {
+        const double kv_bytes = static_cast<double>(shape.bytes_per_token()) * context;
+        report_.decode_at_limit[name][context] = 1000 / LimitMs(1, kv_bytes);
+      }
     }
   }
 

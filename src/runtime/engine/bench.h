@@ -21,7 +21,8 @@ struct BenchOptions {
 };
 
 // Speeds are medians of several runs. Limits: a pass cannot be faster than reading the weights (and
-// the context's K and V) once at `read_gbps`, nor than its multiply-adds at `int8_gmacs`.
+// the context's K and V) once at `read_gbps`, nor than its multiply-adds at `int8_gmacs`; those of
+// the attention are left out of account.
 struct BenchReport {
   ModelDescription model;
   std::string isa;
@@ -31,18 +32,20 @@ struct BenchReport {
   int64_t macs_per_token = 0;
   double decode_tps = 0;  // one token a pass at a short context
   double decode_limit_tps = 0;
-  std::map<int, double> verify_ratio;  // n tokens in one pass: its time over one token's
+  std::map<int, double> pass_ms;  // a pass over n tokens, the logits of each included
+  std::map<int, double> pass_limit_ms;
+  std::map<int, double> verify_ratio;  // its time over one token's
   std::map<int, double> prefill_tps;   // by prompt length
-  double prefill_limit_tps = 0;
-  int long_context = 0;                           // tokens; 0: not measured
-  std::map<std::string, double> long_decode_tps;  // by KV type, at that context
-  std::map<std::string, double> long_decode_limit_tps;
-  double load_ms = 0;         // of the engine, its image made before
-  double ttft_ms = 0;         // submission of a 128-token prompt to its first token
-  double cached_ttft_ms = 0;  // the same prompt again
-  int batch_requests = 0;     // in the batch below; 0: not measured
-  double batch_tps = 0;       // tokens a second of all together
-  double peak_rss_mb = 0;     // of this process, the machine's measurement left out
+  std::map<int, double> prefill_limit_tps;
+  // One token a pass behind a context of so many tokens, by KV type; empty when left out.
+  std::map<std::string, std::map<int, double>> decode_at;
+  std::map<std::string, std::map<int, double>> decode_at_limit;
+  double load_ms = 0;               // of the engine, its image made before
+  double ttft_ms = 0;               // submission of a 128-token prompt to its first token
+  double cached_ttft_ms = 0;        // the same prompt again
+  std::map<int, double> batch_tps;  // by number of requests: tokens a second of all together
+  std::map<int, double> batch_limit_tps;
+  double peak_rss_mb = 0;  // of this process, the machine's measurement left out
 };
 
 // Errors: those of Engine::Load; kUnsupported for an embedding model.
