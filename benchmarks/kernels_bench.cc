@@ -5,7 +5,7 @@
 //
 // few/FORMAT/ISA/cache|memory/COLUMNS  strips as they lie in a model, unpacked in registers: decode
 // and verify unpack/FORMAT/ISA                    a strip into a panel, bytes of the strip
-// many/FORMAT/ISA/COLUMNS              a panel times a tile: prefill
+// many/FORMAT/ISA/COLUMNS              a panel times tiles: prefill
 // read/ISA/cache|memory, peak/ISA      what the machine gives: bytes read, int8 multiply-adds in
 // registers
 //
@@ -15,6 +15,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -73,14 +74,17 @@ std::vector<std::byte> RandomStrip(TensorType type) {
   return strip;
 }
 
-std::vector<ActBlock> RandomTile(int num_columns) {
-  std::vector<ActBlock> tile(static_cast<size_t>(num_columns) * kNumBlocks);
+// One tile, or full tiles one after another.
+std::vector<ActBlock> RandomTiles(int num_columns, int tile_columns) {
+  std::vector<ActBlock> tiles(static_cast<size_t>(num_columns) * kNumBlocks);
   const std::vector<float> x = RandomFloats(static_cast<size_t>(num_columns) * kNumInputs);
   for (int column = 0; column < num_columns; ++column) {
-    Kernels().quantize(&x[static_cast<size_t>(column) * kNumInputs], kNumBlocks, &tile[column],
-                       num_columns);
+    const int first = column / tile_columns * tile_columns;
+    Kernels().quantize(&x[static_cast<size_t>(column) * kNumInputs], kNumBlocks,
+                       &tiles[static_cast<size_t>(first) * kNumBlocks + column - first],
+                       std::min(tile_columns, num_columns - first));
   }
-  return tile;
+  return tiles;
 }
 
 void CountMultiplyAdds(benchmark::State& state, double per_iteration) {
@@ -91,7 +95,7 @@ void CountMultiplyAdds(benchmark::State& state, double per_iteration) {
 void Few(benchmark::State& state, const KernelTable& table, StripFormat format, bool in_cache) {
   const auto num_columns = static_cast<int>(state.range(0));
   const std::vector<std::byte> strip = RandomStrip(TensorTypeOf(format));
-  const std::vector<ActBlock> tile = RandomTile(num_columns);
+  const std::vector<ActBlock> tile = RandomTiles(num_columns, num_columns);
   Buffer& weights = SharedBuffer(in_cache);
   const size_t num_strips = weights.size() / strip.size();
   for (size_t i = 0; i < num_strips; ++i)
@@ -123,7 +127,7 @@ void Many(benchmark::State& state, const KernelTable& table, StripFormat format)
   const MatmulKernels& kernels = table.matmul[static_cast<int>(format)];
   std::vector<PanelBlock> panel(kNumBlocks);
   kernels.unpack(RandomStrip(TensorTypeOf(format)).data(), kNumBlocks, panel.data());
-  const std::vector<ActBlock> tile = RandomTile(num_columns);
+  const std::vector<ActBlock> tile = RandomTiles(num_columns, table.tile_columns);
   std::vector<float> out(static_cast<size_t>(num_columns) * 16);
   for (auto _ : state) {
     kernels.many(panel.data(), kNumBlocks, tile.data(), num_columns, out.data(), 16);
@@ -174,9 +178,11 @@ void RegisterAll() {
       }
       benchmark::RegisterBenchmark(("unpack/" + what).c_str(),
                                    [=](benchmark::State& state) { Unpack(state, *table, format); });
-      benchmark::RegisterBenchmark(("many/" + what).c_str(), [=](benchmark::State& state) {
-        Many(state, *table, format);
-      })->Arg(kTileColumns);
+      benchmark::RegisterBenchmark(("many/" + what).c_str(),
+                                   [=](benchmark::State& state) { Many(state, *table, format); })
+          ->Arg(table->tile_columns)
+          ->Arg(8 * table->tile_columns)
+          ->Arg(32 * table->tile_columns);
     }
   }
 }

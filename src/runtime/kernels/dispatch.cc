@@ -4,7 +4,11 @@
 
 #include "runtime/kernels/tables.h"
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -17,10 +21,23 @@ struct Candidate {
   const KernelTable* table;  // null: not part of this build, or this CPU lacks it
 };
 
+#if defined(__x86_64__)
+// The CPU has the tile unit, and Linux lets this process use it: each thread's state grows by 8 KB
+// where it does, so it must be asked for, once per process (arch_prctl(2) of Linux 5.16).
+bool TilesAllowed() {
+  constexpr unsigned kTileBit = 1u << 24, kInt8Bit = 1u << 25;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kTileBit) == 0 || (edx & kInt8Bit) == 0) return false;
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
+
 // A table is asked for only where the CPU has its instructions: the function that fills it is
 // compiled with them too.
 std::vector<Candidate> Candidates() {
-  const KernelTable *avx2 = nullptr, *avx512 = nullptr, *neon = nullptr;
+  const KernelTable *avx2 = nullptr, *avx512 = nullptr, *amx = nullptr, *neon = nullptr;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
       __builtin_cpu_supports("f16c")) {
@@ -29,12 +46,18 @@ std::vector<Candidate> Candidates() {
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vnni")) {
       avx512 = &Avx512Kernels();
+      static const bool tiles_allowed = TilesAllowed();
+      if (tiles_allowed) amx = &AmxKernels();
     }
   }
 #elif defined(__aarch64__)
   if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) neon = &NeonKernels();
 #endif
-  return {{"scalar", &ScalarKernels()}, {"avx2", avx2}, {"avx512", avx512}, {"neon", neon}};
+  return {{"scalar", &ScalarKernels()},
+          {"avx2", avx2},
+          {"avx512", avx512},
+          {"amx", amx},
+          {"neon", neon}};
 }
 
 const KernelTable* Choose() {

@@ -240,6 +240,7 @@ namespace {
 
 // The float half of a table.
 constexpr void FillFloatKernels(hearth::KernelTable& table) {
+  table.tile_columns = hearth::kTileColumns;
   table.unpack_f16 = UnpackF16;
   table.unpack_bf16 = UnpackBf16;
   table.float_matmul = FloatMatmul;

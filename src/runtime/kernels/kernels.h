@@ -46,14 +46,16 @@ struct alignas(64) ActBlock {
 static_assert(sizeof(ActBlock) == 64);
 
 // Activation columns are kept in tiles: the blocks of the tile's columns interleaved,
-// [num_blocks][num_columns]. A tile has at most kTileColumns columns; all tiles of a matrix but the
-// last are full.
-inline constexpr int kTileColumns = 12;
+// [num_blocks][num_columns]. A full tile has KernelTable::tile_columns columns; all tiles of a
+// matrix but the last are full.
+inline constexpr int kTileColumns = 12;  // of the tables that compute with vectors
+inline constexpr int kMaxTileColumns = 16;
 // Up to this many columns the weights are unpacked in registers as they stream by (decode, verify);
 // above it once into a panel.
 inline constexpr int kFewColumns = 8;
 
-// A strip unpacked: what the many-column kernels multiply.
+// A strip unpacked: what the many-column kernels multiply. Each table reads only what its own
+// unpack wrote (amx subtracts the offset from the codes).
 using PanelBlock = StripBlock;
 
 struct MatmulKernels {
@@ -61,8 +63,8 @@ struct MatmulKernels {
   void (*few)(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns,
               float* out, size_t out_stride) noexcept;
   void (*unpack)(const std::byte* strip, int num_blocks, PanelBlock* panel) noexcept;
-  // The same product from an unpacked strip, 1 to kTileColumns columns.
-  void (*many)(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
+  // The same product from an unpacked strip and any number of columns, in tiles one after another.
+  void (*many)(const PanelBlock* panel, int num_blocks, const ActBlock* tiles, int num_columns,
                float* out, size_t out_stride) noexcept;
 };
 
@@ -122,7 +124,8 @@ struct AttentionState {
 };
 
 struct KernelTable {
-  const char* name;  // "scalar", "avx2", "avx512", "neon"
+  const char* name;  // "scalar", "avx2", "avx512", "amx", "neon"
+  int tile_columns;  // of a full tile of activations
 
   MatmulKernels matmul[kNumStripFormats];
 
@@ -169,12 +172,13 @@ struct KernelTable {
   // sum of e^(x[i] - maximum), 256 terms at a time in float, those sums in double
   double (*sum_exp)(const float* x, int n, float maximum) noexcept;
   // For measuring only: `rounds` rounds of independent int8 dot products that never leave the
-  // registers, the most this instruction set does on one core. Returns the number of multiply-adds
+  // registers, the most this instruction set does on one core (amx: the most its vectors do, for
+  // every product of a block passes through them). Returns the number of multiply-adds
   // done.
   int64_t (*int8_peak)(int64_t rounds) noexcept;
 };
 
-// The best table this CPU runs, chosen once. HEARTH_FORCE_ISA (scalar, avx2, avx512, neon)
+// The best table this CPU runs, chosen once. HEARTH_FORCE_ISA (scalar, avx2, avx512, amx, neon)
 // overrides it.
 const KernelTable& Kernels();
 

@@ -70,11 +70,16 @@ std::vector<float> RandomFloats(size_t count, std::mt19937& rng, float scale = 1
   return values;
 }
 
-std::vector<ActBlock> QuantizedColumns(const std::vector<float>& x, int num_columns) {
-  std::vector<ActBlock> tile(static_cast<size_t>(num_columns) * kNumBlocks);
-  for (int c = 0; c < num_columns; ++c)
-    ScalarKernels().quantize(&x[c * kNumInputs], kNumBlocks, &tile[c], num_columns);
-  return tile;
+// In tiles of `tile_columns`.
+std::vector<ActBlock> QuantizedColumns(const std::vector<float>& x, int num_columns,
+                                       int tile_columns) {
+  std::vector<ActBlock> tiles(static_cast<size_t>(num_columns) * kNumBlocks);
+  for (int c = 0; c < num_columns; ++c) {
+    const int first = c / tile_columns * tile_columns;
+    ScalarKernels().quantize(&x[c * kNumInputs], kNumBlocks, &tiles[first * kNumBlocks + c - first],
+                             std::min(tile_columns, num_columns - first));
+  }
+  return tiles;
 }
 
 MATCHER_P(SameBits, expected, "") {
@@ -91,6 +96,14 @@ class EachTable : public testing::TestWithParam<const KernelTable*> {};
 INSTANTIATE_TEST_SUITE_P(Isa, EachTable, testing::ValuesIn(AvailableKernels()),
                          [](const auto& param) { return std::string(param.param->name); });
 
+// All of one tile, and several tiles with and without a rest.
+std::vector<int> ColumnCounts(int tile_columns) {
+  std::vector<int> counts;
+  for (int columns = 1; columns <= tile_columns; ++columns) counts.push_back(columns);
+  counts.insert(counts.end(), {tile_columns + 1, 2 * tile_columns, 3 * tile_columns - 2});
+  return counts;
+}
+
 TEST_P(EachTable, IntegerProductsEqualScalarForEveryFormatAndColumnCount) {
   std::mt19937 rng(1);
   for (int f = 0; f < kNumStripFormats; ++f) {
@@ -103,12 +116,14 @@ TEST_P(EachTable, IntegerProductsEqualScalarForEveryFormatAndColumnCount) {
       std::vector<PanelBlock> panel(kNumBlocks), truth_panel(kNumBlocks);
       kernels.unpack(strip.data(), kNumBlocks, panel.data());
       ScalarKernels().matmul[f].unpack(strip.data(), kNumBlocks, truth_panel.data());
-      for (int columns = 1; columns <= kTileColumns; ++columns) {
-        const std::vector<ActBlock> tile =
-            QuantizedColumns(RandomFloats(columns * kNumInputs, rng), columns);
+      for (const int columns : ColumnCounts(GetParam()->tile_columns)) {
+        const std::vector<float> x = RandomFloats(columns * kNumInputs, rng);
+        const std::vector<ActBlock> tile = QuantizedColumns(x, columns, GetParam()->tile_columns);
         std::vector<float> truth(columns * 16), few(columns * 16), many(columns * 16);
-        ScalarKernels().matmul[f].many(truth_panel.data(), kNumBlocks, tile.data(), columns,
-                                       truth.data(), 16);
+        ScalarKernels().matmul[f].many(
+            truth_panel.data(), kNumBlocks,
+            QuantizedColumns(x, columns, ScalarKernels().tile_columns).data(), columns,
+            truth.data(), 16);
         kernels.many(panel.data(), kNumBlocks, tile.data(), columns, many.data(), 16);
         EXPECT_THAT(many, SameBits(truth))
             << InfoOf(type).name << " many, " << columns << " columns";
@@ -126,7 +141,7 @@ TEST_P(EachTable, ExtremeCodesDoNotSaturate) {
   std::mt19937 rng(2);
   for (const float sign : {1.0f, -1.0f}) {
     const std::vector<ActBlock> tile =
-        QuantizedColumns(std::vector<float>(kNumInputs, sign * 127.0f), 1);
+        QuantizedColumns(std::vector<float>(kNumInputs, sign * 127.0f), 1, 1);
     for (int f = 0; f < kNumStripFormats; ++f) {
       const TensorType type = TensorTypeOf(static_cast<StripFormat>(f));
       for (const int fill : {0x00, 0x7f, 0x80, 0xff}) {
@@ -147,6 +162,41 @@ TEST_P(EachTable, ExtremeCodesDoNotSaturate) {
   }
 }
 
+TEST_P(EachTable, ScalesThatAreNoNumbersGiveWhatScalarGives) {
+  // A hostile file's scales: infinities and NaNs must neither spread to other rows nor turn into
+  // other values.
+  std::mt19937 rng(10);
+  constexpr int kColumns = 20;
+  const std::vector<float> x = RandomFloats(kColumns * kNumInputs, rng);
+  for (const StripFormat format : {StripFormat::kQ4_1, StripFormat::kQ8_0, StripFormat::kQ6_K}) {
+    const TensorType type = TensorTypeOf(format);
+    std::vector<std::byte> rows = RandomRows(type, 16, rng);
+    const size_t row_bytes = RowBytes(type, kNumInputs),
+                 field = type == TensorType::kQ6_K ? 208 : 0;
+    const uint16_t halves[] = {0x7c00, 0xfc00, 0x7e00};  // infinity, minus infinity, NaN
+    for (int row = 0; row < 3; ++row) std::memcpy(&rows[row * row_bytes + field], &halves[row], 2);
+    std::vector<std::byte> strip(StripBytes(type, kNumInputs));
+    PackStrip(type, rows, 16, kNumInputs, strip);
+    const auto many = [&](const KernelTable& table) {
+      const MatmulKernels& kernels = table.matmul[static_cast<int>(format)];
+      std::vector<PanelBlock> panel(kNumBlocks);
+      kernels.unpack(strip.data(), kNumBlocks, panel.data());
+      std::vector<float> out(kColumns * 16);
+      kernels.many(panel.data(), kNumBlocks,
+                   QuantizedColumns(x, kColumns, table.tile_columns).data(), kColumns, out.data(),
+                   16);
+      for (float& value : out) {
+        if (std::isnan(value)) value = std::numeric_limits<float>::quiet_NaN();
+      }
+      return out;
+    };
+    const std::vector<float> truth = many(ScalarKernels());
+    EXPECT_FALSE(std::isfinite(truth[0]) || std::isfinite(truth[1]) || std::isfinite(truth[2]));
+    EXPECT_TRUE(std::isfinite(truth[3]));
+    EXPECT_THAT(many(*GetParam()), SameBits(truth)) << InfoOf(type).name;
+  }
+}
+
 TEST_P(EachTable, IntegerProductsApproximateTheDequantisedProduct) {
   std::mt19937 rng(3);
   for (int f = 0; f < kNumStripFormats; ++f) {
@@ -155,7 +205,7 @@ TEST_P(EachTable, IntegerProductsApproximateTheDequantisedProduct) {
     std::vector<std::byte> strip(StripBytes(type, kNumInputs));
     PackStrip(type, rows, 16, kNumInputs, strip);
     const std::vector<float> x = RandomFloats(kNumInputs, rng);
-    const std::vector<ActBlock> tile = QuantizedColumns(x, 1);
+    const std::vector<ActBlock> tile = QuantizedColumns(x, 1, 1);
     std::vector<float> out(16);
     GetParam()->matmul[f].few(strip.data(), kNumBlocks, tile.data(), 1, out.data(), 16);
     const size_t row_bytes = RowBytes(type, kNumInputs);
@@ -411,7 +461,7 @@ TEST(Dispatch, RefusesAnUnknownInstructionSetByName) {
 TEST(Dispatch, RefusesAnInstructionSetTheCpuLacks) {
   // No CPU runs all of them.
   std::vector<std::string> refused;
-  for (const char* name : {"scalar", "avx2", "avx512", "neon"}) {
+  for (const char* name : {"scalar", "avx2", "avx512", "amx", "neon"}) {
     const auto table = FindKernels(name);
     if (table) {
       EXPECT_STREQ((*table)->name, name);
@@ -422,7 +472,7 @@ TEST(Dispatch, RefusesAnInstructionSetTheCpuLacks) {
     refused.push_back(name);
   }
   EXPECT_THAT(refused, testing::Not(testing::IsEmpty()));
-  EXPECT_EQ(refused.size() + AvailableKernels().size(), 4u);
+  EXPECT_EQ(refused.size() + AvailableKernels().size(), 5u);
 }
 
 // Sets HEARTH_FORCE_ISA for one scope.
@@ -441,7 +491,7 @@ class ForcedIsa {
 };
 
 TEST(Dispatch, AForcedInstructionSetIsHonouredOrRefusedAtTheStart) {
-  for (const char* name : {"scalar", "avx2", "avx512", "neon", "mmx"}) {
+  for (const char* name : {"scalar", "avx2", "avx512", "amx", "neon", "mmx"}) {
     const ForcedIsa forced(name);
     const Status status = CheckForcedIsa();
     EXPECT_EQ(status.has_value(), FindKernels(name).has_value()) << name;

@@ -9,6 +9,7 @@ const KernelTable& ScalarKernels();
 #if defined(__x86_64__)
 const KernelTable& Avx2Kernels();
 const KernelTable& Avx512Kernels();
+const KernelTable& AmxKernels();
 #elif defined(__aarch64__)
 const KernelTable& NeonKernels();
 #endif

@@ -59,10 +59,11 @@ void IntegerStrip(const MatmulJob& job, const std::byte* strip, int first_row, c
     return;
   }
   kernels.unpack(strip, num_blocks, panel);
-  for (int tile = first_tile; tile < end_tile; ++tile) {
-    float* out = job.out + static_cast<size_t>(tile) * kTileColumns * job.out_stride + first_row;
-    kernels.many(panel, num_blocks, x.tile(tile), x.tile_columns(tile), out, job.out_stride);
-  }
+  const int first_column = first_tile * x.tile_columns();
+  kernels.many(panel, num_blocks, x.tile(first_tile),
+               std::min(end_tile * x.tile_columns(), x.num_tokens()) - first_column,
+               job.out + static_cast<size_t>(first_column) * job.out_stride + first_row,
+               job.out_stride);
 }
 
 }  // namespace
@@ -75,11 +76,10 @@ void Activations::Reserve(int max_tokens, int max_inputs, bool integer) {
 
 void Activations::Quantize(int token, int first, int count) {
   if (!integer_) return;
-  const int tile_index = token / kTileColumns;
-  const int columns = tile_columns(tile_index);
-  ActBlock* out = blocks_.data() +
-                  static_cast<size_t>(tile_index) * kTileColumns * num_inputs_ / 32 +
-                  static_cast<size_t>(first / 32) * columns + token % kTileColumns;
+  const int column = token % tile_columns_, first_of_tile = token - column;
+  const int columns = std::min(tile_columns_, num_tokens_ - first_of_tile);
+  ActBlock* out = blocks_.data() + static_cast<size_t>(first_of_tile) * num_inputs_ / 32 +
+                  static_cast<size_t>(first / 32) * columns + column;
   Kernels().quantize(row(token) + first, count / 32, out, columns);
 }
 
@@ -99,7 +99,7 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
     total_strips += job.weights->num_strips();
   }
   const size_t tile_bytes =
-      static_cast<size_t>(kTileColumns) * x.num_inputs() / 32 * sizeof(ActBlock);
+      static_cast<size_t>(x.tile_columns()) * x.num_inputs() / 32 * sizeof(ActBlock);
   const int tiles_per_group = std::max<int>(1, static_cast<int>(kTileGroupBytes / tile_bytes));
   const int num_groups = (x.num_tiles() + tiles_per_group - 1) / tiles_per_group;
   PanelBlock* panel = scratch.panel(worker.index());

@@ -30,7 +30,7 @@ struct Matrix {
 };
 
 // The inputs of a product for a batch of M tokens: floats [M][row_stride], and the same quantised
-// where integer products want it. Quantised columns stand in tiles of kTileColumns, see kernels.h.
+// where integer products want it. Quantised columns stand in tiles, see kernels.h.
 class Activations {
  public:
   // Reserves room; keep_float: float products (float weights or the float reference path) will read
@@ -54,18 +54,18 @@ class Activations {
   void Quantize(int token) { Quantize(token, 0, num_inputs_); }
 
   bool integer() const { return integer_; }
-  int num_tiles() const { return (num_tokens_ + kTileColumns - 1) / kTileColumns; }
-  int tile_columns(int tile) const {
-    return std::min(kTileColumns, num_tokens_ - tile * kTileColumns);
-  }
+  // Of a full tile.
+  int tile_columns() const { return tile_columns_; }
+  int num_tiles() const { return (num_tokens_ + tile_columns_ - 1) / tile_columns_; }
   const ActBlock* tile(int index) const {
-    return blocks_.data() + static_cast<size_t>(index) * kTileColumns * num_inputs_ / 32;
+    return blocks_.data() + static_cast<size_t>(index) * tile_columns_ * num_inputs_ / 32;
   }
 
  private:
   int num_tokens_ = 0;
   int num_inputs_ = 0;
   bool integer_ = true;
+  int tile_columns_ = Kernels().tile_columns;
   std::vector<float> floats_;
   std::vector<ActBlock> blocks_;
 };

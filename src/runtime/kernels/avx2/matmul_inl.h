@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "runtime/kernels/avx2/formats.h"
+#include "runtime/kernels/many_tiles_inl.h"
 #include "runtime/kernels/strip_format.h"
 
 namespace {
@@ -325,8 +326,8 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
 // Formats whose products are widened after every group or two need registers for both kinds of
 // sums: fewer columns at once.
 template <class Format>
-void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-          float* out, size_t out_stride) noexcept {
+void ManyOfTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
+                float* out, size_t out_stride) {
   constexpr int kAtOnce = kGroupsIn16Bits<Format> <= 2 ? 4 : 6;
   using Function = void (*)(const PanelBlock*, int, const ActBlock*, int, float*, size_t);
   static constexpr Function kByColumns[] = {ManyColumns<Format, 1>, ManyColumns<Format, 2>,
@@ -341,7 +342,7 @@ void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num
 
 template <class Format>
 constexpr hearth::MatmulKernels MakeKernels() {
-  return {Few<Format>, Unpack<Format>, Many<Format>};
+  return {Few<Format>, Unpack<Format>, Many<ManyOfTile<Format>>};
 }
 
 }  // namespace

@@ -5,7 +5,15 @@
 
 namespace hearth::avx512 {
 
-extern const MatmulKernels kQ4_0Kernels, kQ4_1Kernels, kQ5_0Kernels, kQ5_1Kernels, kQ8_0Kernels,
+struct FormatKernels {
+  MatmulKernels matmul;
+  // For amx/: codes with the offset subtracted, int8.
+  void (*unpack_signed)(const std::byte* strip, int num_blocks, PanelBlock* panel) noexcept;
+};
+
+extern const FormatKernels kQ4_0Kernels, kQ4_1Kernels, kQ5_0Kernels, kQ5_1Kernels, kQ8_0Kernels,
     kIq4NlKernels, kQ2_KKernels, kQ3_KKernels, kQ4_KKernels, kQ5_KKernels, kQ6_KKernels;
+
+const FormatKernels& KernelsOf(StripFormat format);
 
 }  // namespace hearth::avx512

@@ -22,5 +22,5 @@ struct Iq4Nl {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kIq4NlKernels = MakeKernels<Iq4Nl>();
+const FormatKernels kIq4NlKernels = MakeKernels<Iq4Nl>();
 }

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "runtime/kernels/avx512/formats.h"
+#include "runtime/kernels/many_tiles_inl.h"
 #include "runtime/kernels/strip_format.h"
 
 namespace {
@@ -165,7 +166,7 @@ void Few(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_c
                               out_stride);
 }
 
-template <class Format>
+template <class Format, bool kSigned>
 void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept {
   constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
   const auto* strip = reinterpret_cast<const uint8_t*>(bytes);
@@ -176,7 +177,13 @@ void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept 
       Weights w;
       Format::Block(strip, group, b, w);
 #pragma GCC unroll 8
-      for (int g = 0; g < 8; ++g) _mm512_store_si512(panel->codes[g], w.codes[g]);
+      for (int g = 0; g < 8; ++g) {
+        if constexpr (kSigned && kTraits.offset_log2 >= 0) {
+          w.codes[g] = _mm512_sub_epi8(
+              w.codes[g], _mm512_set1_epi8(static_cast<char>(1 << kTraits.offset_log2)));
+        }
+        _mm512_store_si512(panel->codes[g], w.codes[g]);
+      }
       _mm512_store_ps(panel->scale[0], w.scale[0]);
       if constexpr (kTraits.scale_per_16) _mm512_store_ps(panel->scale[1], w.scale[1]);
       if constexpr (kTraits.has_min) _mm512_store_ps(panel->min[0], w.min[0]);
@@ -242,8 +249,8 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
 }
 
 template <class Format>
-void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-          float* out, size_t out_stride) noexcept {
+void ManyOfTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
+                float* out, size_t out_stride) {
   using Function = void (*)(const PanelBlock*, int, const ActBlock*, float*, size_t);
   static constexpr Function kByColumns[kTileColumns] = {
       ManyColumns<Format, 1>,  ManyColumns<Format, 2>,  ManyColumns<Format, 3>,
@@ -254,8 +261,8 @@ void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num
 }
 
 template <class Format>
-constexpr hearth::MatmulKernels MakeKernels() {
-  return {Few<Format>, Unpack<Format>, Many<Format>};
+constexpr hearth::avx512::FormatKernels MakeKernels() {
+  return {{Few<Format>, Unpack<Format, false>, Many<ManyOfTile<Format>>}, Unpack<Format, true>};
 }
 
 }  // namespace

@@ -36,5 +36,5 @@ struct Q2_K {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ2_KKernels = MakeKernels<Q2_K>();
+const FormatKernels kQ2_KKernels = MakeKernels<Q2_K>();
 }

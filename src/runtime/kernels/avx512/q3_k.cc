@@ -39,5 +39,5 @@ struct Q3_K {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ3_KKernels = MakeKernels<Q3_K>();
+const FormatKernels kQ3_KKernels = MakeKernels<Q3_K>();
 }

@@ -18,5 +18,5 @@ struct Q4_0 {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ4_0Kernels = MakeKernels<Q4_0>();
+const FormatKernels kQ4_0Kernels = MakeKernels<Q4_0>();
 }

@@ -19,5 +19,5 @@ struct Q4_1 {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ4_1Kernels = MakeKernels<Q4_1>();
+const FormatKernels kQ4_1Kernels = MakeKernels<Q4_1>();
 }

@@ -30,5 +30,5 @@ struct Q4_K {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ4_KKernels = MakeKernels<Q4_K>();
+const FormatKernels kQ4_KKernels = MakeKernels<Q4_K>();
 }

@@ -21,5 +21,5 @@ struct Q5_0 {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ5_0Kernels = MakeKernels<Q5_0>();
+const FormatKernels kQ5_0Kernels = MakeKernels<Q5_0>();
 }

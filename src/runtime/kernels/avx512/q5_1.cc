@@ -22,5 +22,5 @@ struct Q5_1 {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ5_1Kernels = MakeKernels<Q5_1>();
+const FormatKernels kQ5_1Kernels = MakeKernels<Q5_1>();
 }

@@ -33,5 +33,5 @@ struct Q5_K {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ5_KKernels = MakeKernels<Q5_K>();
+const FormatKernels kQ5_KKernels = MakeKernels<Q5_K>();
 }

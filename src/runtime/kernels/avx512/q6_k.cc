@@ -32,5 +32,5 @@ struct Q6_K {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ6_KKernels = MakeKernels<Q6_K>();
+const FormatKernels kQ6_KKernels = MakeKernels<Q6_K>();
 }

@@ -19,5 +19,5 @@ struct Q8_0 {
 }  // namespace
 
 namespace hearth::avx512 {
-const MatmulKernels kQ8_0Kernels = MakeKernels<Q8_0>();
+const FormatKernels kQ8_0Kernels = MakeKernels<Q8_0>();
 }

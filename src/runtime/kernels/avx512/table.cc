@@ -38,15 +38,22 @@ hearth::KernelTable MakeTable() {
   hearth::KernelTable table{};
   table.name = "avx512";
   FillFloatKernels(table);
-  const hearth::MatmulKernels in_order[hearth::kNumStripFormats] = {
-      kQ4_0Kernels, kQ4_1Kernels, kQ5_0Kernels, kQ5_1Kernels, kQ8_0Kernels, kIq4NlKernels,
-      kQ2_KKernels, kQ3_KKernels, kQ4_KKernels, kQ5_KKernels, kQ6_KKernels};
-  for (int i = 0; i < hearth::kNumStripFormats; ++i) table.matmul[i] = in_order[i];
+  for (int i = 0; i < hearth::kNumStripFormats; ++i)
+    table.matmul[i] = KernelsOf(static_cast<hearth::StripFormat>(i)).matmul;
   table.int8_peak = Int8Peak;
   return table;
 }
 
 }  // namespace
+
+namespace hearth::avx512 {
+const FormatKernels& KernelsOf(StripFormat format) {
+  static const FormatKernels* const kInOrder[kNumStripFormats] = {
+      &kQ4_0Kernels, &kQ4_1Kernels, &kQ5_0Kernels, &kQ5_1Kernels, &kQ8_0Kernels, &kIq4NlKernels,
+      &kQ2_KKernels, &kQ3_KKernels, &kQ4_KKernels, &kQ5_KKernels, &kQ6_KKernels};
+  return *kInOrder[static_cast<int>(format)];
+}
+}  // namespace hearth::avx512
 
 namespace hearth {
 const KernelTable& Avx512Kernels() {

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "runtime/kernels/many_tiles_inl.h"
 #include "runtime/kernels/neon/formats.h"
 #include "runtime/kernels/strip_format.h"
 
@@ -266,8 +267,8 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
 }
 
 template <class Format>
-void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-          float* out, size_t out_stride) noexcept {
+void ManyOfTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
+                float* out, size_t out_stride) {
   constexpr int kAtOnce = 4;
   using Function = void (*)(const PanelBlock*, int, const ActBlock*, int, float*, size_t);
   static constexpr Function kByColumns[kAtOnce] = {ManyColumns<Format, 1>, ManyColumns<Format, 2>,
@@ -281,7 +282,7 @@ void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num
 
 template <class Format>
 constexpr hearth::MatmulKernels MakeKernels() {
-  return {Few<Format>, Unpack<Format>, Many<Format>};
+  return {Few<Format>, Unpack<Format>, Many<ManyOfTile<Format>>};
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "runtime/kernels/scalar/simd.h"
 
 #include "runtime/kernels/float_kernels_inl.h"
+#include "runtime/kernels/many_tiles_inl.h"
 #include "runtime/kernels/strip_format.h"
 #include "runtime/kernels/tables.h"
 
@@ -44,8 +45,8 @@ float Accumulate(const FormatTraits& traits, const PanelBlock& weights, int row,
 }
 
 template <StripFormat kFormat>
-void Many(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-          float* out, size_t out_stride) noexcept {
+void ManyOfTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
+                float* out, size_t out_stride) {
   for (int column = 0; column < num_columns; ++column) {
     for (int row = 0; row < kStripRows; ++row) {
       float acc = 0;
@@ -96,7 +97,7 @@ template <int kIndex>
 void FillMatmul(hearth::KernelTable& table) {
   if constexpr (kIndex < kNumStripFormats) {
     constexpr auto kFormat = static_cast<StripFormat>(kIndex);
-    table.matmul[kIndex] = {Few<kFormat>, Unpack<kFormat>, Many<kFormat>};
+    table.matmul[kIndex] = {Few<kFormat>, Unpack<kFormat>, Many<ManyOfTile<kFormat>>};
     FillMatmul<kIndex + 1>(table);
   }
 }
