@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <future>
+#include <map>
 
 #include "runtime/engine/engine.h"
 #include "runtime/model/testing/tiny_model.h"
@@ -120,10 +122,10 @@ class SpeculationTest : public ::testing::Test {
   }
 
   std::string folder_;
-  const std::string base_ = ::testing::TempDir() + "hearth_spec_base_" +
-                            std::to_string(::getpid()) + ".gguf";
-  const std::string draft_ = ::testing::TempDir() + "hearth_spec_draft_" +
-                             std::to_string(::getpid()) + ".gguf";
+  const std::string base_ =
+      ::testing::TempDir() + "hearth_spec_base_" + std::to_string(::getpid()) + ".gguf";
+  const std::string draft_ =
+      ::testing::TempDir() + "hearth_spec_draft_" + std::to_string(::getpid()) + ".gguf";
 };
 
 TEST_F(SpeculationTest, NgramGuessesDoNotChangeTheText) {
@@ -135,7 +137,9 @@ TEST_F(SpeculationTest, AStrangerAsDraftDoesNotChangeTheText) {
 }
 
 TEST_F(SpeculationTest, ATwinAsDraftDoesNotChangeTheText) {
-  EXPECT_GT(ExpectSame(Requests(), {.draft_path = base_, .adaptive_draft = false, .draft_head_rows = 0}), 0);
+  EXPECT_GT(
+      ExpectSame(Requests(), {.draft_path = base_, .adaptive_draft = false, .draft_head_rows = 0}),
+      0);
 }
 
 TEST_F(SpeculationTest, BothProposersAndAdaptingDoNotChangeTheText) {
@@ -144,11 +148,14 @@ TEST_F(SpeculationTest, BothProposersAndAdaptingDoNotChangeTheText) {
 
 TEST_F(SpeculationTest, NorDoesItWithInt8Keys) {
   EXPECT_GT(ExpectSame(Requests(),
-             {.kv_type = KvType::kInt8, .draft_path = base_, .adaptive_draft = false}), 0);
+                       {.kv_type = KvType::kInt8, .draft_path = base_, .adaptive_draft = false}),
+            0);
 }
 
 TEST_F(SpeculationTest, NorDoesATrimmedHead) {
-  EXPECT_GT(ExpectSame(Requests(), {.draft_path = base_, .adaptive_draft = false, .draft_head_rows = 100}), 0);
+  EXPECT_GT(ExpectSame(Requests(),
+                       {.draft_path = base_, .adaptive_draft = false, .draft_head_rows = 100}),
+            0);
 }
 
 TEST_F(SpeculationTest, NorDoesItWhenBlocksRunOut) {
@@ -182,6 +189,61 @@ TEST_F(SpeculationTest, ATwinIsRightEveryTimeAndSavesPasses) {
     EXPECT_EQ(answer.stats.accepted_tokens, answer.stats.draft_tokens);
     EXPECT_LE(engine->load().steps, 12) << "six tokens a pass";
   }
+}
+
+// Not implied by equal texts alone: over many seeds the drawn pairs have the model's distribution.
+TEST_F(SpeculationTest, ManySeedsDrawFromTheModelsDistribution) {
+  const std::vector<TokenId> choices = {'a', 'k', 's', 'z'}, prompt = {'h', 'e', 'y'};
+  const auto engine = Load({.draft_path = draft_, .adaptive_draft = false});
+  std::map<std::pair<TokenId, TokenId>, double> expected;
+  double total = 0;
+  for (const TokenId first : choices) {
+    for (const TokenId second : choices) {
+      const std::vector<TokenId> tokens = {'h', 'e', 'y', first, second};
+      const auto scores = engine->Score(tokens, 3);
+      ASSERT_TRUE(scores) << scores.error().message;
+      expected[{first, second}] = std::exp((*scores)[0] + (*scores)[1]);
+    }
+  }
+  // A bias that leaves four tokens makes each draw one from their part of the distribution.
+  std::map<TokenId, double> of_first;
+  for (const auto& [pair, p] : expected) of_first[pair.first] += p;
+  for (const TokenId first : choices) {
+    const std::vector<TokenId> tokens = {'h', 'e', 'y', first};
+    const auto score = engine->Score(tokens, 3);
+    ASSERT_TRUE(score);
+    for (const TokenId second : choices)
+      expected[{first, second}] *= std::exp((*score)[0]) / of_first[first];
+    total += std::exp((*score)[0]);
+  }
+  constexpr int kDraws = 3000;
+  std::vector<GenerateRequest> requests(kDraws);
+  for (int i = 0; i < kDraws; ++i) {
+    requests[i].prompt = prompt;
+    requests[i].max_tokens = 3;
+    requests[i].ignore_end_of_turn = true;
+    requests[i].sampling.seed = static_cast<uint64_t>(i);
+    for (const TokenId token : choices) requests[i].sampling.logit_bias[token] = 200;
+  }
+  std::map<std::pair<TokenId, TokenId>, int> counts;
+  int num_accepted = 0;
+  for (int begin = 0; begin < kDraws; begin += 100) {
+    const std::vector<GenerateRequest> some(requests.begin() + begin,
+                                            requests.begin() + begin + 100);
+    for (const Answer& answer : Run(*engine, some)) {
+      ASSERT_EQ(answer.tokens.size(), 3u);
+      ++counts[{answer.tokens[0], answer.tokens[1]}];
+      num_accepted += answer.stats.accepted_tokens;
+    }
+  }
+  EXPECT_GT(num_accepted, 100) << "many of the second tokens were guessed";
+  double chi_squared = 0;
+  for (const auto& [pair, p] : expected) {
+    const double wanted = p / total * kDraws, off = counts[pair] - wanted;
+    chi_squared += off * off / wanted;
+  }
+  // 15 degrees of freedom: one in 10,000 true samples is beyond this. The seeds are fixed.
+  EXPECT_LT(chi_squared, 44.3);
 }
 
 TEST_F(SpeculationTest, StopStringsEndTheAnswerWhereTheyDidBefore) {

@@ -29,18 +29,18 @@ Status CheckSameTokens(const Tokenizer& draft, const Tokenizer& base, const std:
   }
   // Rows beyond the tokens pad the matrices of some models and are never text.
   if (std::abs(draft.vocab_size() - base.vocab_size()) > 1024) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     path + " cannot draft for this model: it has " +
-                         std::to_string(draft.vocab_size()) + " tokens, the model " +
-                         std::to_string(base.vocab_size()));
+    return MakeError(ErrorCode::kInvalidArgument, path + " cannot draft for this model: it has " +
+                                                      std::to_string(draft.vocab_size()) +
+                                                      " tokens, the model " +
+                                                      std::to_string(base.vocab_size()));
   }
   return {};
 }
 
 }  // namespace
 
-Result<std::unique_ptr<DraftModel>> DraftModel::Load(const std::string& path,
-                                                     const Tokenizer& base, ThreadPool& pool,
+Result<std::unique_ptr<DraftModel>> DraftModel::Load(const std::string& path, const Tokenizer& base,
+                                                     ThreadPool& pool,
                                                      const DraftModelOptions& options) {
   HEARTH_ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(path));
   HEARTH_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::FromGguf(file));
@@ -54,9 +54,9 @@ Result<std::unique_ptr<DraftModel>> DraftModel::Load(const std::string& path,
   decoder_options.image = options.image;
   HEARTH_ASSIGN_OR_RETURN(model->decoder_, Decoder::Load(model->file_, pool, decoder_options));
   const int num_blocks = options.max_sequences * BlocksFor(options.context_length);
-  HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv,
-                          KvCacheStorage::Create(model->decoder_->kv_shape(KvStorage::kF16),
-                                                 num_blocks));
+  HEARTH_ASSIGN_OR_RETURN(
+      KvCacheStorage kv,
+      KvCacheStorage::Create(model->decoder_->kv_shape(KvStorage::kF16), num_blocks));
   model->num_tokens_ = model->decoder_->head_ids().empty()
                            ? model->decoder_->num_logits()
                            : static_cast<size_t>(model->decoder_->hparams().vocab_size);
@@ -89,9 +89,8 @@ bool DraftModel::Start(Proposal& proposal, Active& active) {
     const size_t vocab_size = num_tokens_;
     SamplingOptions options = *proposal.sampling;
     options.num_top_logprobs = -1;
-    std::erase_if(options.logit_bias, [&](const auto& bias) {
-      return static_cast<size_t>(bias.first) >= vocab_size;
-    });
+    std::erase_if(options.logit_bias,
+                  [&](const auto& bias) { return static_cast<size_t>(bias.first) >= vocab_size; });
     sequence.sampler =
         std::make_unique<Sampler>(options, static_cast<int>(vocab_size), proposal.tokens);
     sequence.num_accepted = proposal.tokens.size();
@@ -107,12 +106,12 @@ bool DraftModel::Start(Proposal& proposal, Active& active) {
     if (static_cast<size_t>(token) < num_tokens_) sequence.sampler->Accept(token);
   }
   const size_t most = std::min(sequence.computed.size(), proposal.tokens.size() - 1);
-  const auto common = static_cast<size_t>(
-      std::mismatch(sequence.computed.begin(),
-                    sequence.computed.begin() + static_cast<ptrdiff_t>(most),
-                    proposal.tokens.begin())
-          .first -
-      sequence.computed.begin());
+  const auto common =
+      static_cast<size_t>(std::mismatch(sequence.computed.begin(),
+                                        sequence.computed.begin() + static_cast<ptrdiff_t>(most),
+                                        proposal.tokens.begin())
+                              .first -
+                          sequence.computed.begin());
   Truncate(sequence, common);
   if (!EnsureBlocks(sequence, proposal.tokens.size() + static_cast<size_t>(proposal.max_draft)))
     return false;
@@ -153,8 +152,8 @@ void DraftModel::Publish(Sequence& sequence) {
 void DraftModel::RunPass(std::span<Active> active) {
   std::vector<SequenceSlice> slices;
   for (const Active& one : active) {
-    slices.push_back({one.pending, static_cast<int>(one.sequence->computed.size()),
-                      one.sequence->blocks, 1});
+    slices.push_back(
+        {one.pending, static_cast<int>(one.sequence->computed.size()), one.sequence->blocks, 1});
   }
   decoder_->Forward(slices, *kv_);
   for (Active& one : active) {

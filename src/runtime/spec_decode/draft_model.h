@@ -77,7 +77,7 @@ class DraftModel : public Proposer {
   std::unordered_map<uint64_t, Sequence> sequences_;
   size_t num_tokens_ = 0;          // that it can guess: ids below this
   std::vector<float> all_logits_;  // [vocab_size], where the head covers a part
-  double step_ms_ = 0;  // of a pass over one token a sequence, learned
+  double step_ms_ = 0;             // of a pass over one token a sequence, learned
 };
 
 }  // namespace hearth

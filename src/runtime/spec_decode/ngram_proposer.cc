@@ -25,9 +25,7 @@ int MatchLength(std::span<const TokenId> tokens, size_t end, int most) {
 }
 
 // By experience: a match of three is right every other time, a long one nearly always.
-float ConfidenceOf(int match) {
-  return 1.0f - 1.5f / static_cast<float>(match);
-}
+float ConfidenceOf(int match) { return 1.0f - 1.5f / static_cast<float>(match); }
 
 }  // namespace
 
@@ -46,8 +44,8 @@ void NgramProposer::Propose(std::span<Proposal*> proposals) {
     const size_t from = found->second;
     int match = MatchLength(tokens, from, kMaxMatch);
     if (match < kKey) continue;  // another n-gram with the same hash
-    for (size_t at = from; at < tokens.size() &&
-                           static_cast<int>(proposal->draft.size()) < proposal->max_draft;
+    for (size_t at = from;
+         at < tokens.size() && static_cast<int>(proposal->draft.size()) < proposal->max_draft;
          ++at) {
       if (!proposal->budget->Take(ConfidenceOf(match))) break;
       proposal->draft.push_back(tokens[at]);

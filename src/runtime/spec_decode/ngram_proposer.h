@@ -1,7 +1,8 @@
 #pragma once
 // Guesses that what followed the last few tokens earlier in the prompt or the answer follows them
 // again: costs next to nothing, and is right where text is copied or edited.
-// Source: prompt lookup decoding (Saxena 2023), https://github.com/apoorvumang/prompt-lookup-decoding
+// Source: prompt lookup decoding (Saxena 2023),
+// https://github.com/apoorvumang/prompt-lookup-decoding
 
 #include <unordered_map>
 
@@ -11,8 +12,8 @@ namespace hearth {
 
 class NgramProposer : public Proposer {
  public:
-  static constexpr int kKey = 3;         // tokens that must match at least
-  static constexpr int kMaxMatch = 16;   // a longer match makes no surer
+  static constexpr int kKey = 3;        // tokens that must match at least
+  static constexpr int kMaxMatch = 16;  // a longer match makes no surer
 
   std::string_view name() const override { return "ngram"; }
   void Propose(std::span<Proposal*> proposals) override;

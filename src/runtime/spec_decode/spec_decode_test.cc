@@ -170,8 +170,8 @@ TEST(Speculator, TheFirstProposerWithAGuessGuesses) {
   speculator.Add(std::make_unique<Sevens>(1, 0.5f));
   const std::vector<TokenId> copied = {1, 2, 3, 4, 1, 2, 3}, fresh = {1, 2, 3, 4};
   const SamplingOptions sampling;
-  DraftRequest requests[] = {{1, copied, &sampling, 5, {}}, {2, fresh, &sampling, 5, {}},
-                             {3, fresh, &sampling, 0, {}}};
+  DraftRequest requests[] = {
+      {1, copied, &sampling, 5, {}}, {2, fresh, &sampling, 5, {}}, {3, fresh, &sampling, 0, {}}};
   speculator.Draft(requests);
   EXPECT_THAT(requests[0].draft, ElementsAre(4, 1));
   EXPECT_THAT(requests[1].draft, ElementsAre(7, 7));

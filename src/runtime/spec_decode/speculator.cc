@@ -113,8 +113,8 @@ void Speculator::Verified(uint64_t sequence, int num_accepted, bool rejected) {
   Sequence& state = StateOf(sequence);
   if (state.source < 0) return;
   Source& source = sources_[state.source];
-  const int checked = std::min(num_accepted + (rejected ? 1 : 0),
-                               static_cast<int>(state.confidence.size()));
+  const int checked =
+      std::min(num_accepted + (rejected ? 1 : 0), static_cast<int>(state.confidence.size()));
   for (int i = 0; i < checked; ++i) {
     const bool right = i < num_accepted;
     source.acceptance.Record(state.confidence[i], right);

@@ -1,12 +1,10 @@
 #pragma once
-// Speculative decoding: asks the proposers for guesses and decides how many are worth a place in the
-// next pass, from what passes and guesses cost and from how often guesses were right. The base
+// Speculative decoding: asks the proposers for guesses and decides how many are worth a place in
+// the next pass, from what passes and guesses cost and from how often guesses were right. The base
 // checks every guess with its own sampler, and sampling noise is a function of seed and position,
-// so the text is the one of plain decoding, token by token; only the time depends on what is decided
-// here.
-// Source: Leviathan et al. 2023 (arXiv 2211.17192) for the scheme; exactness by shared noise as in
-// docs/decisions/sampling_noise.md.
-// Threads: belongs to the engine's thread.
+// so the text is the one of plain decoding, token by token; only the time depends on what is
+// decided here. Source: Leviathan et al. 2023 (arXiv 2211.17192) for the scheme; exactness by
+// shared noise as in docs/decisions/sampling_noise.md. Threads: belongs to the engine's thread.
 
 #include <memory>
 #include <unordered_map>
@@ -58,8 +56,8 @@ class Speculator {
     int num_declined = 0;          // guesses that did not seem to pay
   };
   struct Sequence {
-    int source = -1;                // that guessed in the last pass
-    std::vector<float> confidence;  // of its guesses
+    int source = -1;                      // that guessed in the last pass
+    std::vector<float> confidence;        // of its guesses
     std::vector<double> mean_acceptance;  // by source
   };
   // Of the pass being planned.
