@@ -18,6 +18,7 @@
 #include "runtime/spec_decode/draft_model.h"
 #include "runtime/spec_decode/ngram_proposer.h"
 #include "runtime/spec_decode/speculator.h"
+#include "runtime/spec_decode/state_head.h"
 
 namespace hearth {
 namespace {
@@ -51,21 +52,35 @@ Result<int> NumKvBlocks(const EngineOptions& options, const KvShape& shape, int 
 // Null: plain decoding. Errors: those of DraftModel::Load.
 Result<std::unique_ptr<Speculator>> MakeSpeculator(const EngineOptions& options,
                                                    const Tokenizer& tokenizer, ThreadPool& pool,
-                                                   int context_length) {
+                                                   int context_length, const GgufFile& base_file,
+                                                   Decoder& base) {
   if (options.max_draft <= 0 || (!options.ngram_draft && options.draft_path.empty()))
     return std::unique_ptr<Speculator>();
   auto speculator =
       std::make_unique<Speculator>(Speculator::Options{options.max_draft, options.adaptive_draft});
   if (options.ngram_draft) speculator->Add(std::make_unique<NgramProposer>());
-  if (!options.draft_path.empty()) {
+  if (options.draft_path.empty()) return speculator;
+  const WeightImageOptions image{options.cache_dir, options.use_disk_cache,
+                                 options.on_load_progress};
+  HEARTH_ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(options.draft_path));
+  if (StateHead::IsOne(file)) {
+    StateHeadOptions head;
+    head.max_sequences = options.max_sequences;
+    head.context_length = context_length;
+    head.integer_activations = options.activations == ActivationType::kInt8;
+    head.image = image;
+    HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<StateHead> loaded,
+                            StateHead::Load(std::move(file), base, base_file, pool, head));
+    speculator->Add(std::move(loaded));
+  } else {
     DraftModelOptions draft;
     draft.max_sequences = options.max_sequences;
     draft.context_length = context_length;
     draft.max_head_rows = options.draft_head_rows;
     draft.integer_activations = options.activations == ActivationType::kInt8;
-    draft.image = {options.cache_dir, options.use_disk_cache, options.on_load_progress};
+    draft.image = image;
     HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<DraftModel> model,
-                            DraftModel::Load(options.draft_path, tokenizer, pool, draft));
+                            DraftModel::Load(std::move(file), tokenizer, base_file, pool, draft));
     speculator->Add(std::move(model));
   }
   return speculator;
@@ -230,9 +245,9 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
     scheduler_options.max_sequences = options.max_sequences;
     scheduler_options.max_batch_tokens = decoder_options.max_batch_tokens;
     scheduler_options.max_draft = options.max_draft;
-    HEARTH_ASSIGN_OR_RETURN(
-        std::unique_ptr<Speculator> speculator,
-        MakeSpeculator(options, *impl->tokenizer, *impl->pool, impl->context_length));
+    HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<Speculator> speculator,
+                            MakeSpeculator(options, *impl->tokenizer, *impl->pool,
+                                           impl->context_length, impl->file, *impl->decoder));
     impl->scheduler = std::make_unique<Scheduler>(*impl->decoder, *impl->kv, *impl->tokenizer,
                                                   scheduler_options, std::move(speculator));
     if (!impl->description.chat_template.empty()) {

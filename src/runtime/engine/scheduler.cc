@@ -277,6 +277,16 @@ void Scheduler::RunChunks(const std::vector<Chunk>& chunks) {
     slices.push_back({tokens, sequence.num_computed, sequence.blocks, chunk.num_outputs});
   }
   decoder_.Forward(slices, kv_);
+  if (speculator_) {
+    std::vector<ObservedSlice> observed;
+    int first_row = 0;
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      const auto count = static_cast<int>(slices[i].tokens.size());
+      observed.push_back({chunks[i].sequence->id, slices[i].start, count, first_row});
+      first_row += count;
+    }
+    speculator_->Observe(observed);
+  }
 
   // Outputs stand in order of slices; logits are computed a few rows at a time.
   struct Wanted {

@@ -158,6 +158,63 @@ TEST_F(SpeculationTest, NorDoesATrimmedHead) {
             0);
 }
 
+TEST_F(SpeculationTest, NorDoesAHeadThatReadsHiddenStates) {
+  ASSERT_TRUE(WriteTinyModel(draft_, {.num_layers = 1, .seed = 3, .tap_layers = {0, 2}}));
+  EXPECT_GT(ExpectSame(Requests(), {.draft_path = draft_, .adaptive_draft = false}), 0);
+  EXPECT_GT(ExpectSame(Requests(), {.ngram_draft = true, .draft_path = draft_}), 0);
+}
+
+TEST_F(SpeculationTest, NorDoesADraftWithAPartOfTheTokens) {
+  ASSERT_TRUE(WriteTinyModel(draft_, {.num_layers = 1, .seed = 4, .head_ids = {250, 97, 3, 100}}));
+  EXPECT_GT(ExpectSame(Requests(), {.draft_path = draft_, .adaptive_draft = false}), 0);
+}
+
+// A head that lost track of its states would guess something else, and be right another number of
+// times.
+TEST_F(SpeculationTest, AHeadGuessesTheSameHoweverThePromptWasCut) {
+  ASSERT_TRUE(WriteTinyModel(
+      draft_,
+      {.num_layers = 1, .seed = 3, .tap_layers = {1, 2, 0}, .head_ids = {'a', 'k', 's', 'z'}}));
+  std::vector<GenerateRequest> requests;
+  for (int i = 0; i < 4; ++i) {
+    GenerateRequest request;
+    for (int t = 0; t < 30 + 50 * i; ++t) request.prompt.push_back('a' + (t * (i + 3)) % 11);
+    request.max_tokens = 60;
+    request.ignore_end_of_turn = true;
+    request.sampling.seed = static_cast<uint64_t>(i);
+    for (const TokenId token : {'a', 'k', 's', 'z'}) request.sampling.logit_bias[token] = 200;
+    requests.push_back(std::move(request));
+  }
+  std::vector<std::pair<int, int>> expected;
+  for (const int batch : {512, 24, 9}) {
+    EngineOptions options{.draft_path = draft_, .adaptive_draft = false};
+    options.max_batch_tokens = batch;
+    options.max_sequences = 1;
+    std::vector<std::pair<int, int>> counts;
+    for (const Answer& answer : Run(*Load(options), requests))
+      counts.emplace_back(answer.stats.draft_tokens, answer.stats.accepted_tokens);
+    if (expected.empty()) expected = counts;
+    EXPECT_EQ(counts, expected) << batch;
+  }
+  for (const auto& [drafted, accepted] : expected) EXPECT_GT(accepted, 5) << "of " << drafted;
+}
+
+TEST_F(SpeculationTest, AHeadForAnotherModelIsRefused) {
+  EngineOptions options{.draft_path = draft_};
+  options.use_disk_cache = false;
+  const auto refusal = [&](const TinyModelOptions& head) {
+    EXPECT_TRUE(WriteTinyModel(draft_, head));
+    const auto engine = Engine::Load(base_, options);
+    EXPECT_FALSE(engine);
+    return engine ? std::string() : engine.error().message;
+  };
+  EXPECT_THAT(refusal({.num_layers = 1, .tap_layers = {7}}), HasSubstr("names layer 7"));
+  EXPECT_THAT(refusal({.num_layers = 1, .hidden_size = 96, .tap_layers = {0}}),
+              HasSubstr("token_embd.weight"));
+  EXPECT_THAT(refusal({.num_layers = 1, .tap_layers = {0}, .head_ids = {5, 900}}),
+              HasSubstr("names token 900"));
+}
+
 TEST_F(SpeculationTest, NorDoesItWhenBlocksRunOut) {
   // Room for one context of 256 tokens: ten requests preempt each other.
   EngineOptions options{.draft_path = base_, .adaptive_draft = false};

@@ -54,6 +54,7 @@ class Decoder::Pass {
     for (int i = 0; i < h_.num_layers; ++i) RunLayer(worker, i);
     worker.ForEach(static_cast<int64_t>(output_rows_.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
+        std::copy_n(Hidden(output_rows_[i]), h_.hidden_size, &d_.raw_outputs_[i * h_.hidden_size]);
         Kernels().rms_norm(Hidden(output_rows_[i]), d_.output_norm_.data(), h_.norm_eps,
                            h_.hidden_size, &d_.outputs_[i * h_.hidden_size]);
       }
@@ -92,7 +93,12 @@ class Decoder::Pass {
         {&layer.down, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
     RunMatmuls(worker, down, d_.ffn_, *d_.scratch_);
     worker.Barrier();
-    ForTokens(worker, [&](int row) { AddResidual(row, {}, layer.post_ffn_norm); });
+    const auto tap = std::ranges::find(d_.tap_layers_, index);
+    const ptrdiff_t tap_index = tap == d_.tap_layers_.end() ? -1 : tap - d_.tap_layers_.begin();
+    ForTokens(worker, [&](int row) {
+      AddResidual(row, {}, layer.post_ffn_norm);
+      if (tap_index >= 0) std::copy_n(Hidden(row), h_.hidden_size, d_.TapRow(tap_index, row));
+    });
   }
 
   // body(row) for every token of the batch, then a barrier.
@@ -113,13 +119,13 @@ class Decoder::Pass {
 
   void Embed(int row) {
     const SequenceSlice& slice = slices_[token_slice_[row]];
-    const TokenId token = slice.tokens[row - slice_first_row_[token_slice_[row]]];
-    const size_t row_bytes = d_.embedding_->row_bytes();
+    const int index = row - slice_first_row_[token_slice_[row]];
     const std::span<float> hidden(Hidden(row), h_.hidden_size);
-    DequantizeRow(d_.embedding_->type, d_.embedding_->data.subspan(token * row_bytes, row_bytes),
-                  hidden);
-    if (d_.spec_.embedding_scale != 1) {
-      for (float& value : hidden) value *= d_.spec_.embedding_scale;
+    if (slice.inputs != nullptr) {
+      std::copy_n(slice.inputs + static_cast<size_t>(index) * h_.hidden_size, h_.hidden_size,
+                  hidden.begin());
+    } else {
+      d_.Embed(slice.tokens[index], hidden);
     }
     FillRope(row, d_.inverse_frequencies_, d_.rope_);
     if (!d_.local_rope_.empty()) FillRope(row, d_.local_inverse_frequencies_, d_.local_rope_);
@@ -321,6 +327,36 @@ void Decoder::Forward(std::span<const SequenceSlice> slices, KvCacheStorage& kv)
 std::span<const float> Decoder::output(int index) const {
   return {&outputs_[static_cast<size_t>(index) * spec_.hparams.hidden_size],
           static_cast<size_t>(spec_.hparams.hidden_size)};
+}
+
+std::span<const float> Decoder::raw_output(int index) const {
+  return {&raw_outputs_[static_cast<size_t>(index) * spec_.hparams.hidden_size],
+          static_cast<size_t>(spec_.hparams.hidden_size)};
+}
+
+void Decoder::SetTapLayers(std::vector<int> layers) {
+  for (const int layer : layers) HEARTH_CHECK(layer >= 0 && layer < spec_.hparams.num_layers);
+  tap_layers_ = std::move(layers);
+  taps_.resize(tap_layers_.size() * options_.max_batch_tokens *
+               static_cast<size_t>(spec_.hparams.hidden_size));
+}
+
+float* Decoder::TapRow(ptrdiff_t index, int row) {
+  return &taps_[(static_cast<size_t>(index) * options_.max_batch_tokens + row) *
+                spec_.hparams.hidden_size];
+}
+
+std::span<const float> Decoder::tap(int index, int row) const {
+  return {const_cast<Decoder*>(this)->TapRow(index, row),
+          static_cast<size_t>(spec_.hparams.hidden_size)};
+}
+
+void Decoder::Embed(TokenId token, std::span<float> out) const {
+  const size_t row_bytes = embedding_->row_bytes();
+  DequantizeRow(embedding_->type, embedding_->data.subspan(token * row_bytes, row_bytes), out);
+  if (spec_.embedding_scale != 1) {
+    for (float& value : out) value *= spec_.embedding_scale;
+  }
 }
 
 const float* Decoder::Logits(int first, int count) {

@@ -60,6 +60,9 @@ struct DecoderOptions {
   // Of the LM head only the first rows are computed, for drafts; 0: all.
   int max_head_rows = 0;
   bool integer_activations = true;
+  // Where a file without token_embd.weight (a draft's) takes its embeddings: the base's. Outlives
+  // the decoder.
+  const GgufFile* embedding_file = nullptr;
   WeightImageOptions image;
 };
 
@@ -69,6 +72,8 @@ struct SequenceSlice {
   int start = 0;                // position of tokens[0]
   std::span<const int> blocks;  // block table: covers positions 0 to start + tokens.size() - 1
   int num_outputs = 0;          // hidden states wanted, of the last tokens of the slice
+  // [tokens.size()][hidden_size]: goes in instead of the tokens' embeddings; null: those
+  const float* inputs = nullptr;
 };
 
 class Decoder {
@@ -93,11 +98,23 @@ class Decoder {
   void Forward(std::span<const SequenceSlice> slices, KvCacheStorage& kv);
   int num_outputs() const { return num_outputs_; }
   std::span<const float> output(int index) const;
+  // The same before the final norm.
+  std::span<const float> raw_output(int index) const;
+
+  // Passes from now on keep the hidden states behind these layers, for heads that read them.
+  // Requires: layers of this model.
+  void SetTapLayers(std::vector<int> layers);
+  // Of the last pass: of token `row`, counted over its slices in order, behind layer
+  // tap_layers[index].
+  std::span<const float> tap(int index, int row) const;
 
   // A draft's head may cover a part of the vocabulary: logit i is that of token head_ids()[i] (the
   // key hearth.draft.token_ids), or of token i where that is empty.
   size_t num_logits() const { return static_cast<size_t>(head_.num_rows); }
   std::span<const TokenId> head_ids() const { return head_ids_; }
+
+  // The token's embedding, [hidden_size], as the first layer gets it.
+  void Embed(TokenId token, std::span<float> out) const;
 
   int max_logits() const { return options_.max_logits; }
   // Logits [count][num_logits] of outputs first to first + count - 1, count <= max_logits; row i
@@ -121,6 +138,8 @@ class Decoder {
       : file_(&file), pool_(&pool), spec_(std::move(spec)), options_(options) {}
   Status LoadWeights();
   Status ReadHeadIds();
+  Status FindEmbedding();
+  float* TapRow(ptrdiff_t index, int row);
   void Reserve();
   template <typename Visit>
   void ForEachMatrix(Visit visit) const;
@@ -140,7 +159,9 @@ class Decoder {
   // Work space of a pass, [max_batch_tokens][...].
   std::vector<float> hidden_, query_out_, key_out_, value_out_, projected_, gate_out_, up_out_,
       rope_, local_rope_;
-  std::vector<float> outputs_, logits_;
+  std::vector<float> outputs_, raw_outputs_, logits_;
+  std::vector<int> tap_layers_;
+  std::vector<float> taps_;  // [tap_layers][max_batch_tokens][hidden_size]
   Activations normed_, attended_, ffn_, head_in_;
   std::vector<AttentionState> attention_states_;  // of splits that are worked on side by side
   std::unique_ptr<MatmulScratch> scratch_;

@@ -86,12 +86,7 @@ Status Decoder::LoadWeights() {
         find.Need(prefix + "ffn_down.weight", h.hidden_size, h.ffn_size, &layer.down));
   }
   HEARTH_RETURN_IF_ERROR(find.Need("output_norm.weight", h.hidden_size, &output_norm_));
-  embedding_ = file_->FindTensor("token_embd.weight");
-  if (embedding_->num_columns() != static_cast<uint64_t>(h.hidden_size)) {
-    return MakeError(ErrorCode::kCorrupt, "tensor token_embd.weight has shape " +
-                                              ShapeText(embedding_->shape) + ", expected " +
-                                              std::to_string(h.hidden_size) + " columns");
-  }
+  HEARTH_RETURN_IF_ERROR(FindEmbedding());
   // Tied models have no head of their own.
   const char* head_name =
       file_->FindTensor("output.weight") != nullptr ? "output.weight" : "token_embd.weight";
@@ -108,6 +103,24 @@ Status Decoder::LoadWeights() {
       InverseFrequencies(h.rope_theta, h.rope_dim, h.rope_linear_factor, spec_.rope_factors);
   const float local_theta = spec_.local_rope_theta > 0 ? spec_.local_rope_theta : h.rope_theta;
   local_inverse_frequencies_ = InverseFrequencies(local_theta, h.rope_dim, 1, {});
+  return {};
+}
+
+// Errors: kCorrupt for a table that is missing or does not fit.
+Status Decoder::FindEmbedding() {
+  const HParams& h = spec_.hparams;
+  embedding_ = file_->FindTensor("token_embd.weight");
+  if (embedding_ == nullptr && options_.embedding_file != nullptr)
+    embedding_ = options_.embedding_file->FindTensor("token_embd.weight");
+  if (embedding_ == nullptr)
+    return MakeError(ErrorCode::kCorrupt, "tensor token_embd.weight is missing");
+  if (embedding_->num_columns() != static_cast<uint64_t>(h.hidden_size) ||
+      embedding_->num_rows() < static_cast<uint64_t>(h.vocab_size)) {
+    return MakeError(ErrorCode::kCorrupt, "tensor token_embd.weight has shape " +
+                                              ShapeText(embedding_->shape) + ", expected [" +
+                                              std::to_string(h.hidden_size) + ", " +
+                                              std::to_string(h.vocab_size) + "]");
+  }
   return {};
 }
 
@@ -142,6 +155,7 @@ void Decoder::Reserve() {
   rope_.resize(tokens * h.rope_dim);
   local_rope_.resize(spec_.global_every > 0 ? tokens * h.rope_dim : 0);
   outputs_.resize(tokens * h.hidden_size);
+  raw_outputs_.resize(tokens * h.hidden_size);
   logits_.resize(static_cast<size_t>(options_.max_logits) * head_.padded_rows());
   normed_.Reserve(options_.max_batch_tokens, h.hidden_size, options_.integer_activations);
   attended_.Reserve(options_.max_batch_tokens, q_size, options_.integer_activations);

@@ -125,8 +125,13 @@ Result<HParams> ReadHParams(const GgufFile& file) {
                                               std::to_string(h.head_dim) + " dimensions");
   }
   const GgufTensor* embedding = file.FindTensor("token_embd.weight");
-  if (embedding == nullptr)
-    return MakeError(ErrorCode::kCorrupt, "tensor token_embd.weight is missing");
+  if (embedding == nullptr) {
+    // A draft's file may leave its embeddings to the base's.
+    if (!file.Has(prefix + "vocab_size"))
+      return MakeError(ErrorCode::kCorrupt, "tensor token_embd.weight is missing");
+    HEARTH_ASSIGN_OR_RETURN(h.vocab_size, reader.SizeOr("vocab_size", 0, 1));
+    return h;
+  }
   if (embedding->num_rows() > static_cast<uint64_t>(kMaxSize)) {
     return MakeError(ErrorCode::kCorrupt,
                      "token_embd.weight has " + std::to_string(embedding->num_rows()) + " rows");

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <limits>
+#include <cstdlib>
 
 #include "base/check.h"
-#include "runtime/kernels/kernels.h"
 
 namespace hearth {
 namespace {
@@ -39,27 +37,27 @@ Status CheckSameTokens(const Tokenizer& draft, const Tokenizer& base, const std:
 
 }  // namespace
 
-Result<std::unique_ptr<DraftModel>> DraftModel::Load(const std::string& path, const Tokenizer& base,
-                                                     ThreadPool& pool,
+Result<std::unique_ptr<DraftModel>> DraftModel::Load(GgufFile file, const Tokenizer& base,
+                                                     const GgufFile& base_file, ThreadPool& pool,
                                                      const DraftModelOptions& options) {
-  HEARTH_ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(path));
-  HEARTH_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::FromGguf(file));
-  HEARTH_RETURN_IF_ERROR(CheckSameTokens(*tokenizer, base, path));
+  if (file.Has("tokenizer.ggml.model")) {
+    HEARTH_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::FromGguf(file));
+    HEARTH_RETURN_IF_ERROR(CheckSameTokens(*tokenizer, base, file.path()));
+  }
   std::unique_ptr<DraftModel> model(new DraftModel(std::move(file), options));
   DecoderOptions decoder_options;
   decoder_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
   decoder_options.max_logits = options.max_sequences;
   decoder_options.max_head_rows = options.max_head_rows;
   decoder_options.integer_activations = options.integer_activations;
+  decoder_options.embedding_file = &base_file;
   decoder_options.image = options.image;
   HEARTH_ASSIGN_OR_RETURN(model->decoder_, Decoder::Load(model->file_, pool, decoder_options));
   const int num_blocks = options.max_sequences * BlocksFor(options.context_length);
   HEARTH_ASSIGN_OR_RETURN(
       KvCacheStorage kv,
       KvCacheStorage::Create(model->decoder_->kv_shape(KvStorage::kF16), num_blocks));
-  model->num_tokens_ = model->decoder_->head_ids().empty()
-                           ? model->decoder_->num_logits()
-                           : static_cast<size_t>(model->decoder_->hparams().vocab_size);
+  model->logits_ = std::make_unique<DraftLogits>(*model->decoder_);
   model->kv_ = std::make_unique<KvCacheStorage>(std::move(kv));
   model->pool_ = std::make_unique<BlockPool>(num_blocks);
   return model;
@@ -86,14 +84,6 @@ bool DraftModel::Start(Proposal& proposal, Active& active) {
   const auto [found, is_new] = sequences_.try_emplace(proposal.sequence);
   Sequence& sequence = found->second;
   if (is_new) {
-    const size_t vocab_size = num_tokens_;
-    SamplingOptions options = *proposal.sampling;
-    options.num_top_logprobs = -1;
-    std::erase_if(options.logit_bias,
-                  [&](const auto& bias) { return static_cast<size_t>(bias.first) >= vocab_size; });
-    sequence.sampler =
-        std::make_unique<Sampler>(options, static_cast<int>(vocab_size), proposal.tokens);
-    sequence.num_accepted = proposal.tokens.size();
     const int most = static_cast<int>(proposal.tokens.size() - 1) / kKvBlockTokens;
     sequence.blocks = pool_->Match(proposal.tokens, most);
     sequence.num_published = static_cast<int>(sequence.blocks.size());
@@ -101,10 +91,7 @@ bool DraftModel::Start(Proposal& proposal, Active& active) {
         proposal.tokens.begin(),
         proposal.tokens.begin() + static_cast<ptrdiff_t>(sequence.blocks.size()) * kKvBlockTokens);
   }
-  for (; sequence.num_accepted < proposal.tokens.size(); ++sequence.num_accepted) {
-    const TokenId token = proposal.tokens[sequence.num_accepted];
-    if (static_cast<size_t>(token) < num_tokens_) sequence.sampler->Accept(token);
-  }
+  sequence.sampler.Follow(proposal, logits_->num_tokens());
   const size_t most = std::min(sequence.computed.size(), proposal.tokens.size() - 1);
   const auto common =
       static_cast<size_t>(std::mismatch(sequence.computed.begin(),
@@ -162,24 +149,6 @@ void DraftModel::RunPass(std::span<Active> active) {
   }
 }
 
-// Logits by token id: noise belongs to ids, so a head over a part of the vocabulary is spread out.
-std::span<const float> DraftModel::Spread(const float* logits) {
-  const std::span<const TokenId> ids = decoder_->head_ids();
-  if (ids.empty()) return {logits, num_tokens_};
-  all_logits_.assign(num_tokens_, -std::numeric_limits<float>::infinity());
-  for (size_t i = 0; i < decoder_->num_logits(); ++i) all_logits_[ids[i]] = logits[i];
-  return all_logits_;
-}
-
-std::pair<TokenId, float> DraftModel::Choose(Active& active, const float* logits) {
-  const std::span<const float> row = Spread(logits);
-  const auto position = static_cast<int64_t>(active.sequence->computed.size());
-  const TokenId token = active.sequence->sampler->Sample(row, position).id;
-  const float largest = *std::ranges::max_element(row);
-  const double sum = Kernels().sum_exp(row.data(), static_cast<int>(row.size()), largest);
-  return {token, static_cast<float>(std::exp(static_cast<double>(row[token]) - largest) / sum)};
-}
-
 void DraftModel::Propose(std::span<Proposal*> proposals) {
   std::vector<Active> active;
   for (Proposal* proposal : proposals) {
@@ -203,7 +172,9 @@ void DraftModel::Propose(std::span<Proposal*> proposals) {
     std::vector<Active> still;
     for (size_t i = 0; i < active.size(); ++i) {
       Active& one = active[i];
-      const auto [token, confidence] = Choose(one, logits + i * decoder_->logits_stride());
+      const auto [token, confidence] =
+          one.sequence->sampler.Choose(logits_->ById(logits + i * decoder_->logits_stride()),
+                                       static_cast<int64_t>(one.sequence->computed.size()));
       one.took = one.proposal->budget->Take(confidence);
       if (!one.took) continue;
       one.proposal->draft.push_back(token);

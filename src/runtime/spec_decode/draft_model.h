@@ -13,6 +13,7 @@
 #include "runtime/kv_cache/block_pool.h"
 #include "runtime/kv_cache/kv_storage.h"
 #include "runtime/model/decoder.h"
+#include "runtime/spec_decode/draft_sampler.h"
 #include "runtime/spec_decode/proposer.h"
 
 namespace hearth {
@@ -30,10 +31,11 @@ struct DraftModelOptions {
 
 class DraftModel : public Proposer {
  public:
-  // Errors: those of GgufFile::Open and Decoder::Load; kInvalidArgument for a model whose tokens
-  // are not the base's, naming the first that differs.
-  static Result<std::unique_ptr<DraftModel>> Load(const std::string& path, const Tokenizer& base,
-                                                  ThreadPool& pool,
+  // Embeddings come from `base_file` (which outlives the draft) where `file` has none. Errors:
+  // those of Decoder::Load; kInvalidArgument for a model whose tokens are not the base's, naming
+  // the first that differs. A file without tokens of its own is taken to have the base's.
+  static Result<std::unique_ptr<DraftModel>> Load(GgufFile file, const Tokenizer& base,
+                                                  const GgufFile& base_file, ThreadPool& pool,
                                                   const DraftModelOptions& options);
 
   std::string_view name() const override { return "draft"; }
@@ -47,8 +49,7 @@ class DraftModel : public Proposer {
     std::vector<TokenId> computed;  // tokens whose K and V are in the cache
     std::vector<BlockId> blocks;
     int num_published = 0;
-    std::unique_ptr<Sampler> sampler;
-    size_t num_accepted = 0;  // tokens that the sampler has been told of
+    DraftSampler sampler;
   };
   struct Active {
     Proposal* proposal;
@@ -65,9 +66,6 @@ class DraftModel : public Proposer {
   void RunPass(std::span<Active> active);
   void ComputePrompt(Active& active);
   void Publish(Sequence& sequence);
-  // The next guess and how likely the model holds it.
-  std::span<const float> Spread(const float* logits);
-  std::pair<TokenId, float> Choose(Active& active, const float* logits);
 
   GgufFile file_;
   DraftModelOptions options_;
@@ -75,9 +73,8 @@ class DraftModel : public Proposer {
   std::unique_ptr<KvCacheStorage> kv_;
   std::unique_ptr<BlockPool> pool_;
   std::unordered_map<uint64_t, Sequence> sequences_;
-  size_t num_tokens_ = 0;          // that it can guess: ids below this
-  std::vector<float> all_logits_;  // [vocab_size], where the head covers a part
-  double step_ms_ = 0;             // of a pass over one token a sequence, learned
+  std::unique_ptr<DraftLogits> logits_;
+  double step_ms_ = 0;  // of a pass over one token a sequence, learned
 };
 
 }  // namespace hearth

@@ -32,10 +32,20 @@ struct Proposal {
   std::vector<TokenId> draft;  // out: guesses that the budget took, in order
 };
 
+// What a pass of the base computed of a sequence.
+struct ObservedSlice {
+  uint64_t sequence = 0;
+  int start = 0;      // position of its first token
+  int count = 0;      // guesses among them may prove wrong: then a later slice starts among them
+  int first_row = 0;  // of the pass, for Decoder::tap
+};
+
 class Proposer {
  public:
   virtual ~Proposer() = default;
   virtual std::string_view name() const = 0;
+  // Called after every pass of the base. For proposers that read its hidden states.
+  virtual void Observe(std::span<const ObservedSlice> /*slices*/) {}
   // Fills in `draft` of those it has guesses for.
   virtual void Propose(std::span<Proposal*> proposals) = 0;
   // The sequence has ended (or will be computed again from its start).

@@ -109,6 +109,10 @@ void Speculator::Draft(std::span<DraftRequest> requests) {
   }
 }
 
+void Speculator::Observe(std::span<const ObservedSlice> slices) {
+  for (Source& source : sources_) source.proposer->Observe(slices);
+}
+
 void Speculator::Verified(uint64_t sequence, int num_accepted, bool rejected) {
   Sequence& state = StateOf(sequence);
   if (state.source < 0) return;

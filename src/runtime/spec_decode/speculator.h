@@ -38,6 +38,8 @@ class Speculator {
 
   // Fills in the drafts for a pass that decodes these sequences and nothing else.
   void Draft(std::span<DraftRequest> requests);
+  // Every pass of the base, prompts included.
+  void Observe(std::span<const ObservedSlice> slices);
   // The pass was run: `num_tokens` in all, in `ms` without the drafting.
   void PassTook(int num_tokens, double ms) { costs_.Record(num_tokens, ms); }
   // Of a sequence's guesses in the last pass the first `num_accepted` were right; `rejected`: the

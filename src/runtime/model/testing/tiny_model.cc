@@ -35,9 +35,14 @@ class TinyModelWriter {
 
   Status Write(const std::string& path) {
     Metadata();
-    Matrix("token_embd.weight", options_.head_type, kTinyVocabSize, options_.hidden_size, 1.0);
-    if (!options_.tied)
-      Matrix("output.weight", options_.head_type, kTinyVocabSize, options_.hidden_size, 1.0);
+    if (options_.tap_layers.empty())
+      Matrix("token_embd.weight", options_.head_type, kTinyVocabSize, options_.hidden_size, 1.0);
+    if (!options_.tied || !options_.tap_layers.empty() || !options_.head_ids.empty()) {
+      const int rows =
+          options_.head_ids.empty() ? kTinyVocabSize : static_cast<int>(options_.head_ids.size());
+      Matrix("output.weight", options_.head_type, rows, options_.hidden_size, 1.0);
+    }
+    if (!options_.tap_layers.empty()) DraftHead();
     Norm("output_norm.weight", options_.hidden_size);
     for (int layer = 0; layer < options_.num_layers; ++layer)
       Layer("blk." + std::to_string(layer) + ".");
@@ -50,6 +55,17 @@ class TinyModelWriter {
   }
 
  private:
+  void DraftHead() {
+    const int hidden = options_.hidden_size;
+    Matrix("hearth.head.fuse.weight", options_.type, hidden,
+           hidden * static_cast<int>(options_.tap_layers.size()), 1.0);
+    Matrix("hearth.head.join.weight", options_.type, hidden, 2 * hidden, 1.0);
+    Norm("hearth.head.token_norm.weight", hidden);
+    Norm("hearth.head.state_norm.weight", hidden);
+    writer_.SetInt32Array("hearth.head.tap_layers",
+                          {options_.tap_layers.begin(), options_.tap_layers.end()});
+  }
+
   void Metadata() {
     const std::string& arch = options_.architecture;
     writer_.SetString("general.architecture", arch);
@@ -68,6 +84,12 @@ class TinyModelWriter {
     if (options_.sliding_window > 0) set("attention.sliding_window", options_.sliding_window);
     writer_.SetFloat32(arch + ".attention.layer_norm_rms_epsilon", 1e-5f);
     writer_.SetFloat32(arch + ".rope.freq_base", 10000.0f);
+
+    set("vocab_size", kTinyVocabSize);
+    if (!options_.head_ids.empty())
+      writer_.SetInt32Array("hearth.draft.token_ids",
+                            {options_.head_ids.begin(), options_.head_ids.end()});
+    if (!options_.tap_layers.empty()) return;
 
     std::vector<std::string> tokens = ByteAlphabet();
     if (!options_.first_token.empty()) tokens[0] = options_.first_token;

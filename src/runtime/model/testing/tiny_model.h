@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "runtime/quant/tensor_type.h"
@@ -28,6 +29,11 @@ struct TinyModelOptions {
   bool rope_factors = false;  // llama 3's rope_freqs.weight
   uint64_t seed = 1;
   std::string first_token;  // spelling of token 0; empty: that of byte 0
+  // Not empty: a draft head that reads these layers of a base of the same sizes, without embeddings
+  // and tokenizer.
+  std::vector<int> tap_layers;
+  // Not empty: the LM head (its own) covers these tokens alone.
+  std::vector<int> head_ids;
   std::string chat_template =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
       "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
