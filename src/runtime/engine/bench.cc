@@ -227,6 +227,9 @@ class Bench {
     Progress("engine", 0.7);
     const Clock::time_point begin = Clock::now();
     EngineOptions engine_options = options_.engine;
+    // Guesses would be right about the loops that arbitrary prompts lead into.
+    engine_options.ngram_draft = false;
+    engine_options.draft_path.clear();
     HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                             Engine::Load(path_, engine_options));
     report_.load_ms = MillisecondsSince(begin);
