@@ -37,7 +37,6 @@ struct Answer {
 class SpeculationTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = ::testing::TempDir() + "hearth_speculation_" + std::to_string(::getpid()) + "/";
     std::filesystem::create_directories(folder_);
     ASSERT_TRUE(WriteTinyModel(base_, {.num_layers = 3}));
     ASSERT_TRUE(WriteTinyModel(draft_, {.num_layers = 1, .seed = 2}));
@@ -121,11 +120,9 @@ class SpeculationTest : public ::testing::Test {
     return num_drafted;
   }
 
-  std::string folder_;
-  const std::string base_ =
-      ::testing::TempDir() + "hearth_spec_base_" + std::to_string(::getpid()) + ".gguf";
-  const std::string draft_ =
-      ::testing::TempDir() + "hearth_spec_draft_" + std::to_string(::getpid()) + ".gguf";
+  const std::string folder_ =
+      ::testing::TempDir() + "hearth_speculation_" + std::to_string(::getpid()) + "/";
+  const std::string base_ = folder_ + "base.gguf", draft_ = folder_ + "draft.gguf";
 };
 
 TEST_F(SpeculationTest, NgramGuessesDoNotChangeTheText) {

@@ -26,11 +26,9 @@ void DraftSampler::Follow(const Proposal& proposal, size_t num_tokens) {
   if (!sampler_) {
     SamplingOptions options = *proposal.sampling;
     options.num_top_logprobs = -1;
-    std::erase_if(options.logit_bias, [&](const auto& bias) {
-      return static_cast<size_t>(bias.first) >= num_tokens;
-    });
-    sampler_ =
-        std::make_unique<Sampler>(options, static_cast<int>(num_tokens), proposal.tokens);
+    std::erase_if(options.logit_bias,
+                  [&](const auto& bias) { return static_cast<size_t>(bias.first) >= num_tokens; });
+    sampler_ = std::make_unique<Sampler>(options, static_cast<int>(num_tokens), proposal.tokens);
     num_followed_ = proposal.tokens.size();
   }
   for (; num_followed_ < proposal.tokens.size(); ++num_followed_) {

@@ -43,9 +43,9 @@ Result<std::unique_ptr<StateHead>> StateHead::Load(GgufFile file, Decoder& base,
   }
   for (const int64_t layer : *layers) {
     if (layer < 0 || layer >= base.hparams().num_layers) {
-      return MakeError(ErrorCode::kInvalidArgument,
-                       std::string(kTapLayersKey) + " names layer " + std::to_string(layer) +
-                           ", the model has " + std::to_string(base.hparams().num_layers));
+      return MakeError(ErrorCode::kInvalidArgument, std::string(kTapLayersKey) + " names layer " +
+                                                        std::to_string(layer) + ", the model has " +
+                                                        std::to_string(base.hparams().num_layers));
     }
     head->tap_layers_.push_back(static_cast<int>(layer));
   }
@@ -80,9 +80,8 @@ Status StateHead::LoadWeights(const WeightImageOptions& image) {
   for (size_t i = 0; i < find.targets().size(); ++i) *find.targets()[i] = image_.matrix(i);
 
   const int num_blocks = options_.max_sequences * BlocksFor(options_.context_length);
-  HEARTH_ASSIGN_OR_RETURN(
-      KvCacheStorage kv,
-      KvCacheStorage::Create(decoder_->kv_shape(KvStorage::kF16), num_blocks));
+  HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv,
+                          KvCacheStorage::Create(decoder_->kv_shape(KvStorage::kF16), num_blocks));
   kv_ = std::make_unique<KvCacheStorage>(std::move(kv));
   blocks_ = std::make_unique<BlockPool>(num_blocks);
   logits_ = std::make_unique<DraftLogits>(*decoder_);
@@ -232,8 +231,8 @@ void StateHead::RunPass(std::span<Active> active, int num_outputs) {
   std::vector<SequenceSlice> slices;
   size_t first_row = 0;
   for (const Active& one : active) {
-    slices.push_back({one.pending, one.start, one.sequence->blocks, num_outputs,
-                      &inputs_[first_row * stride]});
+    slices.push_back(
+        {one.pending, one.start, one.sequence->blocks, num_outputs, &inputs_[first_row * stride]});
     first_row += one.pending.size();
   }
   decoder_->Forward(slices, *kv_);

@@ -51,8 +51,8 @@ class StateHead : public Proposer {
   // Slot s of a sequence stands for the base's position first + s: its input is the state there and
   // the token after it, its output guesses the token after that.
   struct Sequence {
-    int first = -1;            // -1: nothing observed yet
-    int num_computed = 0;      // slots computed from the base's own states
+    int first = -1;             // -1: nothing observed yet
+    int num_computed = 0;       // slots computed from the base's own states
     std::vector<float> states;  // of the slots behind those, [slots][tap_layers][hidden_size]
     std::vector<BlockId> blocks;
     DraftSampler sampler;
@@ -60,7 +60,7 @@ class StateHead : public Proposer {
   struct Active {
     Proposal* proposal;
     Sequence* sequence;
-    int start = 0;                // slot of pending[0]
+    int start = 0;                 // slot of pending[0]
     std::vector<TokenId> pending;  // the tokens of the slots to compute
     std::vector<float> states;     // fused, [pending.size()][hidden_size]
     bool took = false;             // the last guess was worth checking
