@@ -49,11 +49,17 @@ void AddContextFlag(CLI::App& command, ModelFlags& flags) {
 
 void AddPrecisionFlags(CLI::App& command, ModelFlags& flags) {
   command
-      .add_option("--kv-type", flags.kv_type,
-                  "How the context is kept: f16 or int8 (half the memory)")
-      ->transform(CLI::CheckedTransformer(
-                      std::map<std::string, KvType>{{"f16", KvType::kF16}, {"int8", KvType::kInt8}})
-                      .description(""))
+      .add_option(
+          "--kv-type", flags.kv_type,
+          "How the context is kept: f16, int8 (half the memory), int8-int4 (keys int8, values "
+          "int4) or int4; a type that changes a model's answers too much gives way to the "
+          "next finer one")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, KvType>{{"f16", KvType::kF16},
+                                                                {"int8", KvType::kInt8},
+                                                                {"int8-int4", KvType::kInt8Int4},
+                                                                {"int4", KvType::kInt4}})
+              .description(""))
       ->type_name("TYPE")
       ->default_str("f16");
   command

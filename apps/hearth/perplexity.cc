@@ -2,6 +2,7 @@
 // that figures compare.
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,6 +14,7 @@
 #include "apps/hearth/progress.h"
 #include "apps/hearth/score_sum.h"
 #include "apps/hearth/terminal.h"
+#include "runtime/engine/kv_check.h"
 
 namespace hearth {
 namespace {
@@ -23,6 +25,7 @@ struct PerplexityFlags {
   ModelFlags model;
   std::string file;
   int max_windows = 0;
+  bool compare_kv = false;
   bool json = false;
 };
 
@@ -52,10 +55,37 @@ Result<ScoreSum> ScoreWindows(Engine& engine, std::vector<TokenId> tokens, int w
   return sum;
 }
 
+// What the KV type changes, over the first window of the text.
+int CompareKvTypes(const PerplexityFlags& flags, const std::string& text) {
+  const Result<std::string> path = ResolveModelPath(flags.model.model);
+  if (!path) return Fail(path.error());
+  const Result<KvAgreement> result =
+      CompareKv(*path, EngineOptionsOf(flags.model), text, flags.model.context_length);
+  if (!result) return Fail(result.error());
+  const double f16 = std::exp(result->nll), reduced = std::exp(result->nll_reduced);
+  if (flags.json) {
+    PrintJson({{"kv_type", KvTypeName(flags.model.kv_type)},
+               {"perplexity_f16", f16},
+               {"perplexity", reduced},
+               {"kl", result->kl},
+               {"top1", result->top1},
+               {"tokens_scored", result->num_positions},
+               {"context", flags.model.context_length}});
+  } else {
+    Print(
+        Format("perplexity %.4f with f16, %.4f with %s\nKL %.5f, the same first choice %.2f%%, "
+               "over %d tokens\n",
+               f16, reduced, KvTypeName(flags.model.kv_type), result->kl, 100 * result->top1,
+               result->num_positions));
+  }
+  return kExitOk;
+}
+
 int Perplexity(const PerplexityFlags& flags) {
   const int window = flags.model.context_length;
   const Result<std::string> text = ReadText(flags.file);
   if (!text) return Fail(text.error());
+  if (flags.compare_kv) return CompareKvTypes(flags, *text);
   const Result<LoadedModel> model =
       LoadModel(flags.model, [](EngineOptions& options) { options.max_sequences = 1; });
   if (!model) return Fail(model.error());
@@ -115,11 +145,14 @@ void AddPerplexity(CLI::App& app, Action& action) {
   command->add_option("--windows", flags->max_windows, "Stop after this many; 0: the whole text")
       ->check(CLI::Range(0, 1 << 30).description(""))
       ->capture_default_str();
+  command->add_flag("--compare-kv", flags->compare_kv,
+                    "Compare --kv-type with f16 over the first window instead");
   command->add_flag("--json", flags->json,
                     "One JSON object: perplexity, standard_error, tokens_scored");
   AddExamples(*command,
               "  hearth perplexity --file wiki.test.raw\n"
-              "  hearth perplexity --model model.gguf --file book.txt --context 1024 --json");
+              "  hearth perplexity --model model.gguf --file book.txt --context 1024 --json\n"
+              "  hearth perplexity --file book.txt --context 4096 --kv-type int4 --compare-kv");
   command->callback([&action, flags] { action = [flags] { return Perplexity(*flags); }; });
 }
 

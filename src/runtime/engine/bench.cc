@@ -28,7 +28,8 @@ struct KvStorageName {
   KvStorage storage;
   const char* name;
 };
-constexpr KvStorageName kKvStorages[] = {{KvStorage::kF16, "f16"}, {KvStorage::kInt8, "int8"}};
+constexpr KvStorageName kKvStorages[] = {
+    {KvStorage::kF16, "f16"}, {KvStorage::kInt8, "int8"}, {KvStorage::kInt4, "int4"}};
 constexpr double kSecondsPerFigure = 1.5;
 
 double MillisecondsSince(Clock::time_point start) {
@@ -93,8 +94,10 @@ class PassTimer {
   // the cache.
   void FillContext() {
     const KvShape& shape = kv_.shape();
-    const size_t bytes = 2 * KvBlockBytes(shape.storage, shape.head_dim);
     for (int layer = 0; layer < shape.num_layers; ++layer) {
+      const KvStorage storage = shape.storage_of(layer);
+      const size_t bytes =
+          KeyBlockBytes(storage, shape.head_dim) + ValueBlockBytes(storage, shape.head_dim);
       for (const int block : blocks_) {
         for (int head = 0; head < shape.num_kv_heads; ++head)
           std::memset(kv_.keys(layer, block, head), 0x11, bytes);

@@ -32,6 +32,7 @@ Result<ModelDescription> DescribeModel(const GgufFile& file, KvType kv_type) {
   } else {
     HEARTH_ASSIGN_OR_RETURN(const DecoderSpec spec, ReadDecoderSpec(file));
     h = spec.hparams;
+    d.kv_type = kv_type;
     d.kv_bytes_per_token =
         KvShape{h.num_layers, h.num_kv_heads, h.head_dim, StorageOf(kv_type)}.bytes_per_token();
   }

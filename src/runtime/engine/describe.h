@@ -11,7 +11,17 @@ namespace hearth {
 Result<ModelDescription> DescribeModel(const GgufFile& file, KvType kv_type);
 
 inline KvStorage StorageOf(KvType type) {
-  return type == KvType::kF16 ? KvStorage::kF16 : KvStorage::kInt8;
+  switch (type) {
+    case KvType::kF16:
+      return KvStorage::kF16;
+    case KvType::kInt8:
+      return KvStorage::kInt8;
+    case KvType::kInt8Int4:
+      return KvStorage::kInt8Int4;
+    case KvType::kInt4:
+      break;
+  }
+  return KvStorage::kInt4;
 }
 
 }  // namespace hearth

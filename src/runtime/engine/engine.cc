@@ -12,7 +12,9 @@
 #include "base/check.h"
 #include "runtime/chat_template/chat_template.h"
 #include "runtime/engine/describe.h"
+#include "runtime/engine/kv_check.h"
 #include "runtime/engine/scheduler.h"
+#include "runtime/engine/session.h"
 #include "runtime/gguf/gguf.h"
 #include "runtime/model/bert.h"
 #include "runtime/spec_decode/draft_model.h"
@@ -33,17 +35,25 @@ int64_t MachineMemoryBytes() {
 // Blocks for the KV budget. Errors: the budget does not hold one context.
 Result<int> NumKvBlocks(const EngineOptions& options, const KvShape& shape, int context_length) {
   const int64_t block_bytes = shape.bytes_per_block();
+  // Each running sequence fills one block and may take back a part of the one before; a pass of
+  // prompt tokens fills several.
+  const int64_t open_bytes =
+      (2 * options.max_sequences + options.max_batch_tokens / kKvBlockTokens + 1) *
+      shape.bytes_per_open_block();
   const int64_t blocks_per_context = (context_length + kKvBlockTokens - 1) / kKvBlockTokens;
   int64_t budget = options.kv_budget_bytes;
   if (budget == 0) {
     const int64_t wanted = kDefaultContexts * blocks_per_context * block_bytes;
     budget = std::max(std::min(wanted, MachineMemoryBytes() / 4), blocks_per_context * block_bytes);
+  } else {
+    budget -= open_bytes;
   }
   if (budget < blocks_per_context * block_bytes) {
     return MakeError(ErrorCode::kResourceExhausted,
                      "a context of " + std::to_string(context_length) + " tokens needs " +
-                         std::to_string(blocks_per_context * block_bytes) +
-                         " bytes of KV cache, the budget is " + std::to_string(budget) +
+                         std::to_string(blocks_per_context * block_bytes + open_bytes) +
+                         " bytes of KV cache, the budget is " +
+                         std::to_string(options.kv_budget_bytes) +
                          ": ask for a shorter context or a larger budget");
   }
   return static_cast<int>(std::min<int64_t>(budget / block_bytes, 1 << 24));
@@ -86,6 +96,20 @@ Result<std::unique_ptr<Speculator>> MakeSpeculator(const EngineOptions& options,
   return speculator;
 }
 
+// What the self-check of KV types found for this model, and will find.
+KvVerdicts VerdictsOf(const GgufFile& file, const EngineOptions& options) {
+  const std::string dir = options.cache_dir.empty() ? DefaultCacheDir() : options.cache_dir;
+  if (!options.use_disk_cache || dir.empty()) return {"", ""};
+  const char* activations = options.activations == ActivationType::kInt8 ? "" : "-f32";
+  return {dir + "/kv", ModelKey(file, dir) + activations};
+}
+
+void TakeKvChoice(const KvChoice& choice, ModelDescription* description) {
+  description->kv_type = choice.type;
+  description->kv_note = choice.note;
+  if (choice.agreement) description->kv_kl = choice.agreement->kl;
+}
+
 std::string TokenTextOr(const Tokenizer& tokenizer, std::optional<TokenId> id) {
   return id ? std::string(tokenizer.TokenText(*id)) : std::string();
 }
@@ -107,6 +131,7 @@ struct Engine::Impl {
   std::unique_ptr<BertEncoder> encoder;
   std::unique_ptr<KvCacheStorage> kv;
   std::unique_ptr<Scheduler> scheduler;
+  std::string model_key;  // empty: not asked for yet
 
   // Shared with callers, under the mutex.
   mutable std::mutex mutex;
@@ -124,6 +149,10 @@ struct Engine::Impl {
     thread = std::thread([this] { Loop(); });
   }
 
+  // Settles description.kv_type. Errors: kResourceExhausted.
+  Status CheckKvType();
+  // Errors: kUnsupported. On the engine's thread, for the model's key is made once.
+  Result<KvSessionKey> SessionKey();
   void Loop();
   void Publish();
   Status CheckRequest(const GenerateRequest& request) const;
@@ -140,6 +169,27 @@ struct Engine::Impl {
     return promise.get_future().get();
   }
 };
+
+Status Engine::Impl::CheckKvType() {
+  HEARTH_ASSIGN_OR_RETURN(const KvChoice choice,
+                          ChooseKvType(options.kv_type, VerdictsOf(file, options), *decoder,
+                                       *tokenizer, context_length));
+  TakeKvChoice(choice, &description);
+  return {};
+}
+
+Result<KvSessionKey> Engine::Impl::SessionKey() {
+  if (!scheduler) {
+    return MakeError(ErrorCode::kUnsupported,
+                     description.name + " is an embedding model and keeps no KV");
+  }
+  if (model_key.empty()) {
+    const std::string dir = options.cache_dir.empty() ? DefaultCacheDir() : options.cache_dir;
+    model_key = ModelKey(file, options.use_disk_cache ? dir : "");
+  }
+  return KvSessionKey{model_key, "", Kernels().name,
+                      options.activations == ActivationType::kInt8, kv->shape()};
+}
 
 void Engine::Impl::Loop() {
   for (;;) {
@@ -235,7 +285,10 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
                             BertEncoder::Load(impl->file, *impl->pool, decoder_options));
   } else {
     HEARTH_ASSIGN_OR_RETURN(impl->decoder, Decoder::Load(impl->file, *impl->pool, decoder_options));
-    const KvShape shape = impl->decoder->kv_shape(StorageOf(options.kv_type));
+    if (options.kv_type != KvType::kF16 && options.check_kv_type)
+      HEARTH_RETURN_IF_ERROR(impl->CheckKvType());
+    const KvShape shape = impl->decoder->kv_shape(StorageOf(impl->description.kv_type));
+    impl->description.kv_bytes_per_token = shape.bytes_per_token();
     HEARTH_ASSIGN_OR_RETURN(const int num_blocks,
                             NumKvBlocks(options, shape, impl->context_length));
     HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv, KvCacheStorage::Create(shape, num_blocks));
@@ -265,7 +318,14 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
 
 Result<ModelDescription> Engine::Describe(const std::string& path, KvType kv_type) {
   HEARTH_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
-  return DescribeModel(file, kv_type);
+  HEARTH_ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(file, kv_type));
+  if (kv_type == KvType::kF16 || description.is_embedding_model) return description;
+  const KvChoice choice = KnownKvChoice(kv_type, VerdictsOf(file, EngineOptions{}));
+  if (choice.type != kv_type) {
+    HEARTH_ASSIGN_OR_RETURN(description, DescribeModel(file, choice.type));
+  }
+  TakeKvChoice(choice, &description);
+  return description;
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -372,6 +432,27 @@ Result<std::vector<float>> Engine::Score(std::span<const TokenId> tokens, int fi
   HEARTH_CHECK(first >= 1 && first < static_cast<int>(tokens.size()));
   return impl_->RunOnEngine<Result<std::vector<float>>>(
       [&] { return impl_->scheduler->Score(tokens, first); });
+}
+
+Result<int> Engine::SaveSession(const std::string& path, std::span<const TokenId> tokens) {
+  return impl_->RunOnEngine<Result<int>>([&, impl = impl_.get()]() -> Result<int> {
+    HEARTH_ASSIGN_OR_RETURN(const KvSessionKey key, impl->SessionKey());
+    return hearth::SaveSession(path, key, *impl->kv, impl->scheduler->block_pool(), tokens);
+  });
+}
+
+Result<int> Engine::SaveAllSessions(const std::string& path, int64_t max_bytes) {
+  return impl_->RunOnEngine<Result<int>>([&, impl = impl_.get()]() -> Result<int> {
+    HEARTH_ASSIGN_OR_RETURN(const KvSessionKey key, impl->SessionKey());
+    return hearth::SaveAllSessions(path, key, *impl->kv, impl->scheduler->block_pool(), max_bytes);
+  });
+}
+
+Result<int> Engine::RestoreSession(const std::string& path) {
+  return impl_->RunOnEngine<Result<int>>([&, impl = impl_.get()]() -> Result<int> {
+    HEARTH_ASSIGN_OR_RETURN(const KvSessionKey key, impl->SessionKey());
+    return hearth::RestoreSession(path, key, *impl->kv, impl->scheduler->block_pool());
+  });
 }
 
 EngineLoad Engine::load() const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,7 +18,12 @@
 
 namespace hearth {
 
-enum class KvType { kF16, kInt8 };
+enum class KvType {
+  kF16,
+  kInt8,
+  kInt8Int4,  // keys int8, values int4
+  kInt4,
+};
 enum class ActivationType {
   kInt8,  // one scale per 32: fast
   kF32,   // the reference path: weights dequantised, products in float
@@ -32,7 +38,10 @@ struct EngineOptions {
   int max_queued_requests = 256;
   // hard limit; 0: four full contexts, at most a quarter of the machine's memory
   int64_t kv_budget_bytes = 0;
+  // A reduced type is checked on the model's first start with it; where it changes the answers too
+  // much, a finer one takes its place (description().kv_type).
   KvType kv_type = KvType::kF16;
+  bool check_kv_type = true;
   ActivationType activations = ActivationType::kInt8;
   // Speculative decoding: the text stays the same, guesses that prove right come sooner.
   bool ngram_draft = false;  // guesses from what the prompt and the answer already hold
@@ -61,8 +70,13 @@ struct ModelDescription {
   int head_dim = 0;
   int ffn_size = 0;
   int vocab_size = 0;
-  int context_length = 0;          // what the model was trained for
-  int64_t kv_bytes_per_token = 0;  // at EngineOptions::kv_type
+  int context_length = 0;  // what the model was trained for
+  // What the KV cache holds: of a loaded model the type in use, of a described one the type it will
+  // be by what is known.
+  KvType kv_type = KvType::kF16;
+  int64_t kv_bytes_per_token = 0;  // at kv_type
+  std::optional<double> kv_kl;     // measured against f16; none: f16, or not measured
+  std::string kv_note;             // why it is not the type asked for; empty: it is
   bool is_embedding_model = false;
   std::string chat_template;                                   // empty: none
   std::vector<std::pair<std::string, int64_t>> bytes_by_type;  // "Q4_K" -> bytes, largest first
@@ -119,6 +133,16 @@ class Engine {
   // alone, on the engine's thread.
   // Requires 1 <= first < tokens.size(). Errors: as Submit.
   Result<std::vector<float>> Score(std::span<const TokenId> tokens, int first);
+
+  // What the KV cache keeps, to a file and back (whole blocks of 64 tokens): a request that begins
+  // with restored tokens computes only the rest, and gives what it would have given. Each returns
+  // the number of tokens in the file or taken from it. They run on the engine's thread, between two
+  // passes.
+  // Errors: kUnsupported (an embedding model); saving: those of AtomicFile; restoring: kNotFound,
+  // kIo, kCorrupt, kInvalidArgument when another model, KV type, adapter or other kernels made it.
+  Result<int> SaveSession(const std::string& path, std::span<const TokenId> tokens);
+  Result<int> SaveAllSessions(const std::string& path, int64_t max_bytes);
+  Result<int> RestoreSession(const std::string& path);
 
   EngineLoad load() const;
   // Refuses new requests, ends those that wait, and lets the running ones finish until `timeout_ms`

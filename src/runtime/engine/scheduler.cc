@@ -122,7 +122,7 @@ void Scheduler::Admit() {
     sequence.blocks = pool_.Match(sequence.tokens, most);
     const int missing = BlocksFor(num_tokens + 1) - static_cast<int>(sequence.blocks.size());
     if (missing > pool_.num_available() && !running_.empty()) {
-      ReleaseBlocks(sequence);
+      ReleaseBlocks(sequence.blocks);
       return;
     }
     sequence.num_computed = static_cast<int>(sequence.blocks.size()) * kKvBlockTokens;
@@ -161,7 +161,7 @@ bool Scheduler::EnsureBlocks(Sequence& sequence, int num_positions, std::vector<
 void Scheduler::Preempt(Sequence& sequence) {
   HEARTH_CHECK(running_.back().get() == &sequence);
   ++preemptions_;
-  ReleaseBlocks(sequence);
+  ReleaseBlocks(sequence.blocks);
   sequence.num_computed = 0;
   sequence.num_published = 0;
   sequence.prompt_tokens.clear();
@@ -401,13 +401,16 @@ void Scheduler::Finish(Sequence& sequence, FinishReason reason, GenerateEvent ev
   event.finished = true;
   event.finish_reason = reason;
   event.stats = sequence.stats;
-  ReleaseBlocks(sequence);
+  ReleaseBlocks(sequence.blocks);
   sequence.sink(std::move(event));
 }
 
-void Scheduler::ReleaseBlocks(Sequence& sequence) {
-  for (auto it = sequence.blocks.rbegin(); it != sequence.blocks.rend(); ++it) pool_.Release(*it);
-  sequence.blocks.clear();
+void Scheduler::ReleaseBlocks(std::vector<BlockId>& blocks) {
+  for (auto it = blocks.rbegin(); it != blocks.rend(); ++it) {
+    kv_.Close(*it);  // others share full blocks only
+    pool_.Release(*it);
+  }
+  blocks.clear();
 }
 
 void Scheduler::RemoveFinished() {
@@ -419,9 +422,7 @@ void Scheduler::RemoveFinished() {
 
 Result<std::vector<float>> Scheduler::Score(std::span<const TokenId> tokens, int first) {
   std::vector<BlockId> blocks;
-  const auto release = [&] {
-    for (auto it = blocks.rbegin(); it != blocks.rend(); ++it) pool_.Release(*it);
-  };
+  const auto release = [&] { ReleaseBlocks(blocks); };
   while (static_cast<int>(blocks.size()) < BlocksFor(static_cast<int>(tokens.size()))) {
     const std::optional<BlockId> block = pool_.Allocate();
     if (!block) {

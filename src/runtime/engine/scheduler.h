@@ -53,6 +53,9 @@ class Scheduler {
   // Log-probabilities of tokens[first..] given all before each; uses free blocks.
   Result<std::vector<float>> Score(std::span<const TokenId> tokens, int first);
 
+  // For saving and restoring what it keeps, between two steps.
+  BlockPool& block_pool() { return pool_; }
+
   struct Load {
     int running = 0, waiting = 0;
     double kv_usage = 0;
@@ -80,7 +83,7 @@ class Scheduler {
   void TakePromptLogprob(Sequence& sequence, int position, const float* logits);
   void TakeToken(Sequence& sequence, const float* logits);
   void Finish(Sequence& sequence, FinishReason reason, GenerateEvent event);
-  void ReleaseBlocks(Sequence& sequence);
+  void ReleaseBlocks(std::vector<BlockId>& blocks);
   void RemoveFinished();
 
   Decoder& decoder_;

@@ -108,9 +108,22 @@ const KernelTable& Kernels() {
   return *table;
 }
 
-size_t KvBlockBytes(KvStorage storage, int head_dim) {
+size_t KeyBlockBytes(KvStorage storage, int head_dim) {
   const auto elements = static_cast<size_t>(head_dim) * kKvBlockTokens;
-  return storage == KvStorage::kF16 ? elements * 2 : elements + elements / 32 * sizeof(float);
+  switch (storage) {
+    case KvStorage::kF16:
+      return elements * 2;
+    case KvStorage::kInt8:
+    case KvStorage::kInt8Int4:
+      return elements + elements / 32 * sizeof(float);
+    case KvStorage::kInt4:
+      break;
+  }
+  return elements / 2 + elements / 32 * 2 * sizeof(uint16_t);  // a scale and a minimum for 32
+}
+
+size_t ValueBlockBytes(KvStorage storage, int head_dim) {
+  return KeyBlockBytes(storage == KvStorage::kInt8Int4 ? KvStorage::kInt4 : storage, head_dim);
 }
 
 }  // namespace hearth

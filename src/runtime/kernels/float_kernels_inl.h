@@ -256,6 +256,7 @@ constexpr void FillFloatKernels(hearth::KernelTable& table) {
   table.attention_fold = AttentionFold;
   table.attention_finish = AttentionFinish;
   table.store_kv = StoreKv;
+  table.close_keys = CloseKeys;
   table.dot = Dot;
   table.sum_exp = SumExp;
 }

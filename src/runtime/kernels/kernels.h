@@ -85,14 +85,31 @@ enum class StripFormat : int {
 };
 inline constexpr int kNumStripFormats = static_cast<int>(StripFormat::kCount);
 
-enum class KvStorage : int { kF16, kInt8 };
+// How the K and V of a layer are kept.
+enum class KvStorage : int {
+  kF16,
+  kInt8,
+  kInt8Int4,  // K as kInt8, V as kInt4
+  kInt4,
+};
 
 // Tokens in a KV block; K and V of one block, layer and KV head are stored as
 //   f16:  K [head_dim][64] half, V [64][head_dim] half
 //   int8: K [head_dim][64] int8 then K scales [head_dim / 32][64] float; V [64][head_dim] int8 then
 //   V scales [64][head_dim / 32]
+//   int4: K [head_dim][32] bytes, then scales [2][head_dim] and minima [2][head_dim], half: byte i
+//   of a channel holds the codes of tokens i (low nibble) and 32 + i, scale and minimum are those
+//   of 32 tokens; V [64][head_dim / 2] bytes, then scales [64][head_dim / 32] and minima, half:
+//   byte i of 32 channels holds channels i (low nibble) and 16 + i. Before they are coded, the
+//   values of a head are turned by a Hadamard matrix, and what is summed of them is turned back at
+//   the end.
 // K is channel-major so that one vector holds one channel of 16 tokens and scores need no
 // horizontal sums.
+//
+// The int4 code of a key depends on 32 tokens, so it cannot be made before they are all there. The
+// keys of a block that is being filled are therefore kept as f16 beside the cache ("open"), and
+// coded once the block is full (close_keys). A token always sees its own block's keys as f16 and
+// earlier blocks' as int4, whoever computes it and when.
 inline constexpr int kKvBlockTokens = 64;
 
 // One query tile of attention: `num_queries` vectors that share a KV head (the head group of one or
@@ -106,7 +123,8 @@ struct AttentionTile {
   const int* end;               // [num_queries] one past the last visible position
   const std::byte* const* k_blocks;  // indexed by position / 64; null where no query looks
   const std::byte* const* v_blocks;
-  float softcap;  // 0: none; otherwise score = softcap * tanh(score / softcap)
+  float softcap;        // 0: none; otherwise score = softcap * tanh(score / softcap)
+  int open_block = -1;  // kInt4: k_blocks holds f16 keys for this block
 };
 inline constexpr int kMaxTileQueries = 16;
 inline constexpr int kMaxHeadDim = 256;
@@ -162,11 +180,13 @@ struct KernelTable {
   void (*attention_fold)(AttentionState& state, const AttentionState& later, int num_queries,
                          int head_dim) noexcept;
   // out[query][head_dim] = sum / total
-  void (*attention_finish)(const AttentionState& state, int num_queries, int head_dim,
-                           float* const* out) noexcept;
-  // Writes one token's K and V of one head into its block.
+  void (*attention_finish)(KvStorage storage, const AttentionState& state, int num_queries,
+                           int head_dim, float* const* out) noexcept;
+  // Writes one token's K and V of one head into its block; kInt4: K into the open block's f16 keys.
   void (*store_kv)(KvStorage storage, const float* k, const float* v, int head_dim, int slot,
                    std::byte* k_block, std::byte* v_block) noexcept;
+  // kInt4: codes the keys of a full block of one head from their f16 form.
+  void (*close_keys)(const std::byte* open_keys, int head_dim, std::byte* k_block) noexcept;
   // sum of x[i] * y[i]
   float (*dot)(const float* x, const float* y, int n) noexcept;
   // sum of e^(x[i] - maximum), 256 terms at a time in float, those sums in double
@@ -182,7 +202,8 @@ struct KernelTable {
 // overrides it.
 const KernelTable& Kernels();
 
-// Bytes of one K (or V) block of one head.
-size_t KvBlockBytes(KvStorage storage, int head_dim);
+// Bytes of K, and of V, of one block of one head.
+size_t KeyBlockBytes(KvStorage storage, int head_dim);
+size_t ValueBlockBytes(KvStorage storage, int head_dim);
 
 }  // namespace hearth

@@ -328,17 +328,23 @@ struct AttentionCase {
     values = RandomFloats(static_cast<size_t>(num_tokens) * head_dim, rng);
     const int num_blocks = (num_tokens + kKvBlockTokens - 1) / kKvBlockTokens;
     for (int b = 0; b < num_blocks; ++b) {
-      k_blocks.emplace_back(KvBlockBytes(storage, head_dim));
-      v_blocks.emplace_back(KvBlockBytes(storage, head_dim));
+      k_blocks.emplace_back(KeyBlockBytes(storage, head_dim));
+      v_blocks.emplace_back(ValueBlockBytes(storage, head_dim));
     }
   }
 
   void Store(const KernelTable& table) {
     const size_t num_tokens = keys.size() / head_dim;
     for (size_t t = 0; t < num_tokens; ++t) {
+      const size_t block = t / kKvBlockTokens;
+      const bool opens = storage == KvStorage::kInt4;
+      if (opens && t % kKvBlockTokens == 0)
+        open_keys.assign(KeyBlockBytes(KvStorage::kF16, head_dim), std::byte{0});
       table.store_kv(storage, &keys[t * head_dim], &values[t * head_dim], head_dim,
-                     static_cast<int>(t % kKvBlockTokens), k_blocks[t / kKvBlockTokens].data(),
-                     v_blocks[t / kKvBlockTokens].data());
+                     static_cast<int>(t % kKvBlockTokens),
+                     opens ? open_keys.data() : k_blocks[block].data(), v_blocks[block].data());
+      if (opens && (t + 1) % kKvBlockTokens == 0)
+        table.close_keys(open_keys.data(), head_dim, k_blocks[block].data());
     }
   }
 
@@ -356,16 +362,20 @@ struct AttentionCase {
     for (const auto& block : k_blocks) k.push_back(block.data());
     for (const auto& block : v_blocks) v.push_back(block.data());
     const auto num_queries = static_cast<int>(n);
-    const AttentionTile tile{storage,    head_dim, num_queries, q.data(), first.data(),
-                             end.data(), k.data(), v.data(),    0.0f};
     const auto num_blocks = static_cast<int>(k_blocks.size());
+    AttentionTile tile{storage,    head_dim, num_queries, q.data(), first.data(),
+                       end.data(), k.data(), v.data(),    0.0f};
+    if (storage == KvStorage::kInt4) {  // the last block is being filled
+      tile.open_block = num_blocks - 1;
+      k.back() = open_keys.data();
+    }
     AttentionState state, later;
     table.attention(tile, 0, std::min(num_blocks, kAttentionSplitBlocks), state);
     for (int block = kAttentionSplitBlocks; block < num_blocks; block += kAttentionSplitBlocks) {
       table.attention(tile, block, std::min(num_blocks, block + kAttentionSplitBlocks), later);
       table.attention_fold(state, later, num_queries, head_dim);
     }
-    table.attention_finish(state, num_queries, head_dim, o.data());
+    table.attention_finish(storage, state, num_queries, head_dim, o.data());
     return out;
   }
 
@@ -373,15 +383,31 @@ struct AttentionCase {
   int head_dim;
   std::vector<float> keys, values;
   std::vector<std::vector<std::byte>> k_blocks, v_blocks;
+  std::vector<std::byte> open_keys;  // kInt4: of the last block
 };
+
+std::string NameOf(KvStorage storage) {
+  switch (storage) {
+    case KvStorage::kF16:
+      return "f16";
+    case KvStorage::kInt8:
+      return "int8";
+    case KvStorage::kInt8Int4:
+      return "int8_int4";
+    case KvStorage::kInt4:
+      break;
+  }
+  return "int4";
+}
 
 class EachKv : public testing::TestWithParam<std::tuple<const KernelTable*, KvStorage>> {};
 INSTANTIATE_TEST_SUITE_P(Isa, EachKv,
                          testing::Combine(testing::ValuesIn(AvailableKernels()),
-                                          testing::Values(KvStorage::kF16, KvStorage::kInt8)),
+                                          testing::Values(KvStorage::kF16, KvStorage::kInt8,
+                                                          KvStorage::kInt8Int4, KvStorage::kInt4)),
                          [](const auto& param) {
-                           return std::string(std::get<0>(param.param)->name) +
-                                  (std::get<1>(param.param) == KvStorage::kF16 ? "_f16" : "_int8");
+                           return std::string(std::get<0>(param.param)->name) + "_" +
+                                  NameOf(std::get<1>(param.param));
                          });
 
 TEST_P(EachKv, AttentionEqualsScalar) {
@@ -447,7 +473,9 @@ TEST_P(EachKv, AttentionApproximatesSoftmax) {
   for (int t = 10; t < kTokens; ++t) {
     for (int d = 0; d < kDim; ++d) expected[d] += weights[t] / total * cache.values[t * kDim + d];
   }
-  const double tolerance = storage == KvStorage::kF16 ? 1e-3 : 2e-2;
+  const double tolerance = storage == KvStorage::kF16    ? 1e-3
+                           : storage == KvStorage::kInt8 ? 2e-2
+                                                         : 2.5e-1;
   for (int d = 0; d < kDim; ++d) EXPECT_NEAR(out[d], expected[d], tolerance);
 }
 

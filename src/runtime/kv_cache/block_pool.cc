@@ -55,16 +55,50 @@ std::vector<BlockId> BlockPool::Match(std::span<const TokenId> tokens, int max_b
   while (static_cast<int>(matched.size()) < max_blocks && tokens.size() >= kKvBlockTokens) {
     const std::optional<BlockId> found = Find(parent, tokens.first(kKvBlockTokens));
     if (!found) break;
-    Block& block = blocks_[*found];
-    if (block.owners++ == 0) {
-      kept_.erase(block.kept);
-      ++num_owned_;
-    }
+    Own(*found);
     matched.push_back(*found);
-    parent = block.identity;
+    parent = blocks_[*found].identity;
     tokens = tokens.subspan(kKvBlockTokens);
   }
   return matched;
+}
+
+std::optional<BlockId> BlockPool::MatchOne(std::optional<BlockId> previous,
+                                           std::span<const TokenId> tokens) {
+  const uint64_t parent = previous ? blocks_[*previous].identity : 0;
+  if (previous && parent == 0) return std::nullopt;  // what nobody can find has no children
+  const std::optional<BlockId> found = Find(parent, tokens);
+  if (found) Own(*found);
+  return found;
+}
+
+void BlockPool::Own(BlockId id) {
+  Block& block = blocks_[id];
+  if (block.owners++ > 0) return;
+  kept_.erase(block.kept);
+  ++num_owned_;
+}
+
+std::vector<PublishedBlock> BlockPool::Published(int max_blocks) const {
+  // Those in use first, oldest identity first; then the kept ones. A parent has an older identity
+  // than its children, and is owned and released no earlier than they are.
+  std::vector<BlockId> order;
+  for (BlockId id = 0; id < num_blocks(); ++id) {
+    if (blocks_[id].owners > 0 && blocks_[id].identity != 0) order.push_back(id);
+  }
+  std::ranges::sort(order, {}, [this](BlockId id) { return blocks_[id].identity; });
+  order.insert(order.end(), kept_.rbegin(), kept_.rend());
+  std::unordered_map<uint64_t, int> index_of;
+  std::vector<PublishedBlock> listed;
+  for (const BlockId id : order) {
+    if (static_cast<int>(listed.size()) >= max_blocks) break;
+    const Block& block = blocks_[id];
+    const auto parent = index_of.find(block.parent);
+    HEARTH_CHECK(block.parent == 0 || parent != index_of.end());
+    index_of.emplace(block.identity, static_cast<int>(listed.size()));
+    listed.push_back({id, block.parent == 0 ? -1 : parent->second, block.tokens});
+  }
+  return listed;
 }
 
 void BlockPool::Publish(BlockId id, std::optional<BlockId> previous,

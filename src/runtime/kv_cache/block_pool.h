@@ -18,6 +18,13 @@ namespace hearth {
 
 using BlockId = int;
 
+// A block that can be found, as it is listed.
+struct PublishedBlock {
+  BlockId id = 0;
+  int parent = -1;  // index in the list of the block before it; -1: begins a sequence
+  std::span<const TokenId> tokens;
+};
+
 class BlockPool {
  public:
   explicit BlockPool(int num_blocks);
@@ -31,10 +38,16 @@ class BlockPool {
   // The kept or owned blocks that hold the longest prefix of `tokens` in whole blocks, in order;
   // the caller becomes an owner of each. At most `max_blocks`.
   std::vector<BlockId> Match(std::span<const TokenId> tokens, int max_blocks);
+  // The kept or owned block that holds `tokens` (exactly one block's) and follows `previous` (none:
+  // begins the sequence); the caller becomes an owner.
+  std::optional<BlockId> MatchOne(std::optional<BlockId> previous, std::span<const TokenId> tokens);
   // Makes a full block findable: it holds `tokens` (exactly one block's) and follows `previous`
   // (none: begins the sequence). When an equal block is already known, or `previous` is not known
   // itself, nothing happens.
   void Publish(BlockId block, std::optional<BlockId> previous, std::span<const TokenId> tokens);
+  // What can be found, most recently used first and each behind its parent; at most `max_blocks`.
+  // Valid until the next change.
+  std::vector<PublishedBlock> Published(int max_blocks) const;
 
   int num_blocks() const { return static_cast<int>(blocks_.size()); }
   int num_owned() const { return num_owned_; }
@@ -51,6 +64,7 @@ class BlockPool {
     std::list<BlockId>::iterator kept;  // valid when published and without owners
   };
   std::optional<BlockId> Find(uint64_t parent, std::span<const TokenId> tokens) const;
+  void Own(BlockId block);
   void Unpublish(BlockId block);
 
   std::vector<Block> blocks_;

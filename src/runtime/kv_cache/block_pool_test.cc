@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "runtime/kernels/kernels.h"
@@ -103,6 +104,38 @@ TEST(BlockPool, AnEqualBlockIsPublishedOnce) {
   pool.Publish(first, std::nullopt, tokens);
   pool.Publish(twin, std::nullopt, tokens);
   EXPECT_THAT(pool.Match(tokens, 8), ElementsAre(first));
+}
+
+TEST(BlockPool, ListsWhatCanBeFoundMostRecentlyUsedFirst) {
+  BlockPool pool(8);
+  const std::vector<TokenId> old_tokens = Tokens(1, 0), tokens = Tokens(2, 1000);
+  const std::vector<BlockId> old_blocks = RunSequence(pool, old_tokens);
+  const std::vector<BlockId> blocks = RunSequence(pool, tokens);
+  const auto ids = [&](int most) {
+    std::vector<BlockId> listed;
+    for (const PublishedBlock& block : pool.Published(most)) listed.push_back(block.id);
+    return listed;
+  };
+  EXPECT_THAT(ids(8), ElementsAre(blocks[0], blocks[1], old_blocks[0]));
+  EXPECT_THAT(ids(2), ElementsAre(blocks[0], blocks[1]));
+  EXPECT_EQ(pool.Published(8)[1].parent, 0);
+  EXPECT_EQ(pool.Published(8)[2].parent, -1);
+  EXPECT_TRUE(std::ranges::equal(pool.Published(8)[1].tokens, BlockOf(tokens, 1)));
+  // in use: before all that is only kept, parents still first
+  EXPECT_THAT(pool.Match(old_tokens, 1), ElementsAre(old_blocks[0]));
+  EXPECT_THAT(ids(8), ElementsAre(old_blocks[0], blocks[0], blocks[1]));
+}
+
+TEST(BlockPool, FindsTheChildOfAKnownBlockOnly) {
+  BlockPool pool(8);
+  const std::vector<TokenId> tokens = Tokens(2, 0);
+  const std::vector<BlockId> blocks = RunSequence(pool, tokens);
+  EXPECT_EQ(pool.MatchOne(std::nullopt, BlockOf(tokens, 0)), blocks[0]);
+  EXPECT_EQ(pool.MatchOne(blocks[0], BlockOf(tokens, 1)), blocks[1]);
+  EXPECT_EQ(pool.num_owned(), 2);
+  EXPECT_EQ(pool.MatchOne(blocks[1], BlockOf(tokens, 1)), std::nullopt);
+  // a block that is not published is not the beginning of a sequence
+  EXPECT_EQ(pool.MatchOne(pool.Allocate(), BlockOf(tokens, 0)), std::nullopt);
 }
 
 }  // namespace

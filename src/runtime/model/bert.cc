@@ -119,7 +119,7 @@ Status BertEncoder::LoadWeights(const DecoderOptions& options) {
   }
   up_out_.resize(static_cast<size_t>(most) * h.ffn_size);
   const size_t blocks = (static_cast<size_t>(most) + kKvBlockTokens - 1) / kKvBlockTokens;
-  keys_.resize(blocks * h.num_heads * KvBlockBytes(KvStorage::kF16, h.head_dim));
+  keys_.resize(blocks * h.num_heads * KeyBlockBytes(KvStorage::kF16, h.head_dim));
   values_.resize(keys_.size());
   scratch_ = std::make_unique<MatmulScratch>(pool_->size(), std::max(h.hidden_size, h.ffn_size));
   return {};
@@ -195,7 +195,7 @@ void BertEncoder::RunLayer(Worker& worker, const Layer& layer, int num_tokens) {
                            {&layer.value, value_out_.data(), size}};
   multiply(qkv, hidden_);
   const float scale = 1.0f / std::sqrt(static_cast<float>(h.head_dim));
-  const size_t block_bytes = KvBlockBytes(KvStorage::kF16, h.head_dim);
+  const size_t block_bytes = KeyBlockBytes(KvStorage::kF16, h.head_dim);
   const int num_blocks = (num_tokens + kKvBlockTokens - 1) / kKvBlockTokens;
   for_tokens([&](int token) {
     float* query = &query_out_[token * size];
@@ -237,7 +237,7 @@ void BertEncoder::RunLayer(Worker& worker, const Layer& layer, int num_tokens) {
 }
 
 void BertEncoder::Attend(int token, int head, int num_tokens) {
-  const size_t block_bytes = KvBlockBytes(KvStorage::kF16, hparams_.head_dim);
+  const size_t block_bytes = KeyBlockBytes(KvStorage::kF16, hparams_.head_dim);
   const int num_blocks = (num_tokens + kKvBlockTokens - 1) / kKvBlockTokens;
   thread_local std::vector<const std::byte*> k_blocks, v_blocks;
   k_blocks.clear();

@@ -27,10 +27,14 @@ class Decoder::Pass {
           output_rows_.push_back(static_cast<int>(token_slice_.size()) - 1);
       }
       const int first_row = static_cast<int>(token_slice_.size()) - size;
-      for (int i = 0; i < size; i += tokens_per_task) {
-        tasks_.push_back({static_cast<int>(s), first_row + i, std::min(tokens_per_task, size - i),
-                          slices[s].start + i});
+      // No task spans two blocks: a block that is open for some of its tokens would be closed for
+      // the others.
+      for (int i = 0, step; i < size; i += step) {
+        const int position = slices[s].start + i;
+        step = std::min({tokens_per_task, size - i, kKvBlockTokens - position % kKvBlockTokens});
+        tasks_.push_back({static_cast<int>(s), first_row + i, step, position});
       }
+      OpenBlocks(slices[s]);
       slice_first_row_.push_back(first_row);
     }
     for (const AttentionTask& task : tasks_) {
@@ -49,6 +53,17 @@ class Decoder::Pass {
     d_.num_outputs_ = static_cast<int>(output_rows_.size());
   }
 
+  // Lets go of the f16 keys of blocks that no sequence can come back to.
+  ~Pass() {
+    if (!kv_.has_open_blocks()) return;
+    for (const SequenceSlice& slice : slices_) {
+      const int end = slice.start + static_cast<int>(slice.tokens.size());
+      for (int b = std::max(0, slice.start / kKvBlockTokens - 1);
+           b < (end - kMaxRollback) / kKvBlockTokens; ++b)
+        kv_.Close(slice.blocks[b]);
+    }
+  }
+
   void Run(Worker& worker) {
     ForTokens(worker, [&](int row) { Embed(row); });
     for (int i = 0; i < h_.num_layers; ++i) RunLayer(worker, i);
@@ -62,6 +77,31 @@ class Decoder::Pass {
   }
 
  private:
+  void OpenBlocks(const SequenceSlice& slice) {
+    if (!kv_.has_open_blocks()) return;
+    const int end = slice.start + static_cast<int>(slice.tokens.size());
+    for (int b = slice.start / kKvBlockTokens; b * kKvBlockTokens < end; ++b) {
+      kv_.Open(slice.blocks[b]);
+      if ((b + 1) * kKvBlockTokens <= end) filled_blocks_.push_back(slice.blocks[b]);
+    }
+  }
+
+  // Codes the keys of blocks that this pass fills.
+  void CloseFilled(Worker& worker, int layer) {
+    if (filled_blocks_.empty() || kv_.shape().storage_of(layer) != KvStorage::kInt4) return;
+    const int heads = h_.num_kv_heads;
+    worker.ForEach(static_cast<int64_t>(filled_blocks_.size()) * heads, 1,
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t i = begin; i < end; ++i) {
+                       const int block = filled_blocks_[i / heads];
+                       const auto head = static_cast<int>(i % heads);
+                       Kernels().close_keys(kv_.open_keys(layer, block, head), h_.head_dim,
+                                            kv_.keys(layer, block, head));
+                     }
+                   });
+    worker.Barrier();
+  }
+
   void RunLayer(Worker& worker, int index) {
     const Layer& layer = d_.layers_[index];
     const int q_size = h_.num_heads * h_.head_dim, kv_size = h_.num_kv_heads * h_.head_dim;
@@ -73,6 +113,7 @@ class Decoder::Pass {
     RunMatmuls(worker, qkv, d_.normed_, *d_.scratch_);
     worker.Barrier();
     ForTokens(worker, [&](int row) { PrepareHeads(row, index, layer); });
+    CloseFilled(worker, index);
     Attend(worker, index);
     ForTokens(worker, [&](int row) { d_.attended_.Quantize(row); });
     const MatmulJob output[] = {
@@ -181,13 +222,15 @@ class Decoder::Pass {
     }
     const int position = Position(row);
     const int block = slices_[token_slice_[row]].blocks[position / kKvBlockTokens];
+    const KvStorage storage = kv_.shape().storage_of(layer_index);
     for (int head = 0; head < h_.num_kv_heads; ++head) {
       float* k = key + head * h_.head_dim;
       if (d_.spec_.qk_norm) kernels.rms_norm(k, layer.key_norm.data(), h_.norm_eps, h_.head_dim, k);
       kernels.rope(k, cos_sin, h_.rope_dim, d_.spec_.rope_interleaved);
-      kernels.store_kv(kv_.shape().storage, k, value + head * h_.head_dim, h_.head_dim,
-                       position % kKvBlockTokens, kv_.keys(layer_index, block, head),
-                       kv_.values(layer_index, block, head));
+      std::byte* keys = storage == KvStorage::kInt4 ? kv_.open_keys(layer_index, block, head)
+                                                    : kv_.keys(layer_index, block, head);
+      kernels.store_kv(storage, k, value + head * h_.head_dim, h_.head_dim,
+                       position % kKvBlockTokens, keys, kv_.values(layer_index, block, head));
     }
   }
 
@@ -218,6 +261,11 @@ class Decoder::Pass {
       tile.k_blocks[b] = kv_.keys(layer_index, table[b], kv_head);
       tile.v_blocks[b] = kv_.values(layer_index, table[b], kv_head);
     }
+    const KvStorage storage = kv_.shape().storage_of(layer_index);
+    const int own_block = num_blocks - 1;
+    if (storage == KvStorage::kInt4 && own_block / kAttentionSplitBlocks >= first_split &&
+        own_block / kAttentionSplitBlocks < last_split)
+      tile.k_blocks[own_block] = kv_.open_keys(layer_index, table[own_block], kv_head);
     const int window = d_.spec_.is_local(layer_index) ? h_.sliding_window : 0;
     int num_queries = 0;
     for (int i = 0; i < task.num_tokens; ++i) {
@@ -232,9 +280,16 @@ class Decoder::Pass {
         tile.end[num_queries] = position + 1;
       }
     }
-    tile.kernel = {kv_.shape().storage,  h_.head_dim,          num_queries,
-                   tile.queries.data(),  tile.first.data(),    tile.end.data(),
-                   tile.k_blocks.data(), tile.v_blocks.data(), 0.0f};
+    tile.kernel = {storage,
+                   h_.head_dim,
+                   num_queries,
+                   tile.queries.data(),
+                   tile.first.data(),
+                   tile.end.data(),
+                   tile.k_blocks.data(),
+                   tile.v_blocks.data(),
+                   0.0f,
+                   storage == KvStorage::kInt4 ? own_block : -1};
   }
 
   int TilesPerTask() const {
@@ -281,7 +336,8 @@ class Decoder::Pass {
         for (int later = splits.first + 1; later < splits.last; ++later) {
           Kernels().attention_fold(state, of_tile[later], tile.kernel.num_queries, h_.head_dim);
         }
-        Kernels().attention_finish(state, tile.kernel.num_queries, h_.head_dim, tile.out.data());
+        Kernels().attention_finish(tile.kernel.storage, state, tile.kernel.num_queries, h_.head_dim,
+                                   tile.out.data());
       }
     });
     worker.Barrier();
@@ -316,7 +372,8 @@ class Decoder::Pass {
   std::vector<int> slice_first_row_;  // [num_slices]
   std::vector<int> output_rows_;
   std::vector<AttentionTask> tasks_;
-  int max_splits_ = 1;  // of any task's context
+  std::vector<int> filled_blocks_;  // by this pass, in a cache with open blocks
+  int max_splits_ = 1;              // of any task's context
 };
 
 void Decoder::Forward(std::span<const SequenceSlice> slices, KvCacheStorage& kv) {

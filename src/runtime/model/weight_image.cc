@@ -90,19 +90,6 @@ std::string StampOf(const std::string& path) {
   return text.data();
 }
 
-// The key of a file: from its stamp when this very file was hashed before.
-std::string KeyOf(const GgufFile& file, const std::string& cache_dir) {
-  const std::string stamp = StampOf(file.path());
-  const std::string stamp_path = cache_dir + "/stamps/" + stamp;
-  std::string key;
-  if (std::ifstream in(stamp_path); in >> key && key.size() == 32) return key;
-  key = ContentKey(file);
-  std::error_code ignored;
-  std::filesystem::create_directories(cache_dir + "/stamps", ignored);
-  std::ofstream(stamp_path) << key << "\n";  // a lost stamp only costs the hash again
-  return key;
-}
-
 // Where the image goes, in order and without gaps.
 class ImageSink {
  public:
@@ -290,7 +277,7 @@ Result<MappedFile> OpenOrMakeImage(const GgufFile& file,
   std::filesystem::create_directories(dir + "/images", error);
   if (error)
     return MakeError(ErrorCode::kIo, "cannot create " + dir + "/images: " + error.message());
-  const std::string key = KeyOf(file, dir);
+  const std::string key = ModelKey(file, dir);
   const std::string path = dir + "/images/" + key + ".strips";
 
   const auto open_intact = [&]() -> Result<MappedFile> {
@@ -310,6 +297,19 @@ Result<MappedFile> OpenOrMakeImage(const GgufFile& file,
 }
 
 }  // namespace
+
+std::string ModelKey(const GgufFile& file, const std::string& cache_dir) {
+  if (cache_dir.empty()) return ContentKey(file);
+  const std::string stamp = StampOf(file.path());
+  const std::string stamp_path = cache_dir + "/stamps/" + stamp;
+  std::string key;
+  if (std::ifstream in(stamp_path); in >> key && key.size() == 32) return key;
+  key = ContentKey(file);
+  std::error_code ignored;
+  std::filesystem::create_directories(cache_dir + "/stamps", ignored);
+  std::ofstream(stamp_path) << key << "\n";  // a lost stamp only costs the hash again
+  return key;
+}
 
 std::string DefaultCacheDir() {
   if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {

@@ -49,6 +49,10 @@ class WeightImage {
   std::vector<Matrix> matrices_;
 };
 
+// Names the content of a model file (and the layout version), 32 hex digits; from a stamp in the
+// cache folder (none: empty) when this very file was hashed before.
+std::string ModelKey(const GgufFile& file, const std::string& cache_dir);
+
 // ${XDG_CACHE_HOME:-~/.cache}/hearth; empty where neither variable is set.
 std::string DefaultCacheDir();
 

@@ -29,7 +29,7 @@ void AttendAll(const AttentionTile& tile, float* const* out) {
     AttendSplit(tile, split, later);
     kernels.attention_fold(state, later, tile.num_queries, tile.head_dim);
   }
-  kernels.attention_finish(state, tile.num_queries, tile.head_dim, out);
+  kernels.attention_finish(tile.storage, state, tile.num_queries, tile.head_dim, out);
 }
 
 }  // namespace hearth

@@ -11,7 +11,7 @@
 // operations are what limits us, and one of them is saved: see Scaled.
 //
 // Panels are taken in chunks that stay in the L1 cache while all tiles pass by; between chunks the
-// accumulators rest in `out`.
+// accumulators rest in a buffer of their own, for columns of `out` lie apart.
 
 #include "runtime/kernels/amx/matmul.h"
 
@@ -27,7 +27,8 @@ using hearth::ActBlock;
 using hearth::PanelBlock;
 using hearth::amx::kTileColumns;
 
-constexpr int kMaxChunkBlocks = 20;  // 15 KB of panel
+constexpr int kMaxChunkBlocks = 32;  // 24 KB of panel
+constexpr int kBatchTiles = 16;      // whose accumulators rest between chunks: 16 KB
 constexpr int kSumSlots = 4;         // blocks whose sums are in memory
 constexpr int kAhead = kSumSlots - 1;
 
@@ -173,8 +174,16 @@ inline void AddBlock(const PanelBlock& w, const ActBlock* x, const Sums<kHalves>
   }
 }
 
+// Where a chunk's accumulators come from and go to, [column][stride].
+struct Accumulators {
+  const float* from;  // null: they start at 0
+  size_t from_stride;
+  float* to;
+  size_t to_stride;
+};
+
 template <bool kHalves, bool kMin, bool kFinite>
-void ChunkOfTiles(const Chunk& chunk, bool first, float* out, size_t out_stride) {
+void ChunkOfTiles(const Chunk& chunk, Accumulators at) {
   Sums<kHalves> sums[kSumSlots];
   Walk multiplied(chunk), scaled(chunk);
   // The product runs one block ahead of the store, the store kAhead blocks ahead of the scaling.
@@ -198,11 +207,22 @@ void ChunkOfTiles(const Chunk& chunk, bool first, float* out, size_t out_stride)
     store();
   }
   int slot = 0;
-  for (int tile = 0; tile < chunk.num_tiles; ++tile, out += kTileColumns * out_stride) {
+  for (int tile = 0; tile < chunk.num_tiles; ++tile) {
+    // What is written at the end of the tile lies in the L3 cache or farther: a store that waits
+    // for its line holds up all stores behind it, those of the tiles too. Both ends, for columns
+    // need not be aligned.
+    for (int c = 0; c < kTileColumns; ++c) {
+      __builtin_prefetch(at.to + c * at.to_stride, 1);
+      __builtin_prefetch(at.to + c * at.to_stride + 15, 1);
+    }
     __m512 acc[kTileColumns];
 #pragma GCC unroll 16
-    for (int c = 0; c < kTileColumns; ++c)
-      acc[c] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + c * out_stride);
+    for (int c = 0; c < kTileColumns; ++c) acc[c] = _mm512_setzero_ps();
+    if (at.from != nullptr) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kTileColumns; ++c) acc[c] = _mm512_loadu_ps(at.from + c * at.from_stride);
+      at.from += kTileColumns * at.from_stride;
+    }
     for (int block = 0; block < chunk.num_blocks; ++block) {
       step();
       store();
@@ -211,7 +231,8 @@ void ChunkOfTiles(const Chunk& chunk, bool first, float* out, size_t out_stride)
       slot = (slot + 1) % kSumSlots;
     }
 #pragma GCC unroll 16
-    for (int c = 0; c < kTileColumns; ++c) _mm512_storeu_ps(out + c * out_stride, acc[c]);
+    for (int c = 0; c < kTileColumns; ++c) _mm512_storeu_ps(at.to + c * at.to_stride, acc[c]);
+    at.to += kTileColumns * at.to_stride;
   }
 }
 
@@ -225,33 +246,49 @@ bool AllScalesFinite(const PanelBlock* panel, int num_blocks) {
 }
 
 template <bool kHalves, bool kMin>
-void RunChunk(const Chunk& chunk, bool first, float* out, size_t out_stride) {
+void RunChunk(const Chunk& chunk, const Accumulators& at) {
   if (AllScalesFinite(chunk.panel, chunk.num_blocks)) {
-    ChunkOfTiles<kHalves, kMin, true>(chunk, first, out, out_stride);
+    ChunkOfTiles<kHalves, kMin, true>(chunk, at);
   } else {
-    ChunkOfTiles<kHalves, kMin, false>(chunk, first, out, out_stride);
+    ChunkOfTiles<kHalves, kMin, false>(chunk, at);
   }
 }
 
-// The last tile's columns, filled up with zero ones: their results are thrown away.
+// Full tiles, at most kBatchTiles where the panel has several chunks.
 template <bool kHalves, bool kMin>
-void RunPartialTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-                    bool first, float* out, size_t out_stride) {
+void FullTiles(const PanelBlock* panel, int num_blocks, int chunk_blocks, const ActBlock* tiles,
+               int num_tiles, float* out, size_t out_stride) {
+  alignas(64) float between[kBatchTiles * kTileColumns * 16];
+  for (int begin = 0; begin < num_blocks; begin += chunk_blocks) {
+    const int left = num_blocks - begin;
+    const bool last = left <= chunk_blocks;
+    RunChunk<kHalves, kMin>(
+        {panel + begin, last ? left : chunk_blocks,
+         tiles + static_cast<size_t>(begin) * kTileColumns,
+         static_cast<size_t>(num_blocks) * kTileColumns, num_tiles},
+        {begin == 0 ? nullptr : between, 16, last ? out : between, last ? out_stride : 16});
+  }
+}
+
+// The last columns, filled up to a tile with zero ones whose results are thrown away.
+template <bool kHalves, bool kMin>
+void PartialTile(const PanelBlock* panel, int num_blocks, int chunk_blocks, const ActBlock* tile,
+                 int num_columns, float* out, size_t out_stride) {
   ActBlock x[kMaxChunkBlocks * kTileColumns];
-  alignas(64) float results[kTileColumns * 16] = {};
-  for (int b = 0; b < num_blocks; ++b) {
-    ActBlock* to = x + b * kTileColumns;
-    memcpy(to, tile + static_cast<size_t>(b) * num_columns, sizeof(ActBlock) * num_columns);
-    memset(static_cast<void*>(to + num_columns), 0,
-           sizeof(ActBlock) * (kTileColumns - num_columns));
+  alignas(64) float results[kTileColumns * 16];
+  for (int begin = 0; begin < num_blocks; begin += chunk_blocks) {
+    const int size = num_blocks - begin < chunk_blocks ? num_blocks - begin : chunk_blocks;
+    for (int b = 0; b < size; ++b) {
+      ActBlock* to = x + b * kTileColumns;
+      memcpy(to, tile + static_cast<size_t>(begin + b) * num_columns,
+             sizeof(ActBlock) * num_columns);
+      memset(static_cast<void*>(to + num_columns), 0,
+             sizeof(ActBlock) * (kTileColumns - num_columns));
+    }
+    asm volatile("" : : "r"(x) : "memory");  // tile loads do not tell the compiler what they read
+    RunChunk<kHalves, kMin>({panel + begin, size, x, 0, 1},
+                            {begin == 0 ? nullptr : results, 16, results, 16});
   }
-  if (!first) {
-    for (int c = 0; c < num_columns; ++c)
-      _mm512_store_ps(results + c * 16, _mm512_loadu_ps(out + c * out_stride));
-  }
-  // Tile loads do not tell the compiler what they read.
-  asm volatile("" : : "r"(x) : "memory");
-  RunChunk<kHalves, kMin>({panel, num_blocks, x, 0, 1}, first, results, 16);
   for (int c = 0; c < num_columns; ++c)
     _mm512_storeu_ps(out + c * out_stride, _mm512_load_ps(results + c * 16));
 }
@@ -260,26 +297,22 @@ template <bool kHalves, bool kMin>
 void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tiles, int num_columns,
                  float* out, size_t out_stride) noexcept {
   const int num_tiles = num_columns / kTileColumns, rest = num_columns % kTileColumns;
-  const size_t tile_stride = static_cast<size_t>(num_blocks) * kTileColumns;
   const int num_chunks = (num_blocks + kMaxChunkBlocks - 1) / kMaxChunkBlocks;
   const int chunk_blocks = (num_blocks + num_chunks - 1) / num_chunks;
+  const int batch = num_chunks == 1 ? num_tiles : kBatchTiles;
   // Costs 60 ns together with the release, which spares the kernel the tiles at a switch of
   // threads.
   _tile_loadconfig(kHalves ? &kConfig16 : &kConfig32);
-  for (int begin = 0; begin < num_blocks; begin += chunk_blocks) {
-    const int size = num_blocks - begin < chunk_blocks ? num_blocks - begin : chunk_blocks;
-    if (num_tiles > 0) {
-      RunChunk<kHalves, kMin>(
-          {panel + begin, size, tiles + static_cast<size_t>(begin) * kTileColumns, tile_stride,
-           num_tiles},
-          begin == 0, out, out_stride);
-    }
-    if (rest > 0) {
-      RunPartialTile<kHalves, kMin>(
-          panel + begin, size, tiles + num_tiles * tile_stride + static_cast<size_t>(begin) * rest,
-          rest, begin == 0, out + static_cast<size_t>(num_tiles) * kTileColumns * out_stride,
-          out_stride);
-    }
+  for (int first = 0; first < num_tiles; first += batch) {
+    const size_t column = static_cast<size_t>(first) * kTileColumns;
+    FullTiles<kHalves, kMin>(panel, num_blocks, chunk_blocks, tiles + column * num_blocks,
+                             num_tiles - first < batch ? num_tiles - first : batch,
+                             out + column * out_stride, out_stride);
+  }
+  if (rest > 0) {
+    const size_t column = static_cast<size_t>(num_tiles) * kTileColumns;
+    PartialTile<kHalves, kMin>(panel, num_blocks, chunk_blocks, tiles + column * num_blocks, rest,
+                               out + column * out_stride, out_stride);
   }
   _tile_release();
 }

@@ -63,6 +63,29 @@ inline __m256 LoadInt8x8(const int8_t* p) {
       _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
 inline V LoadInt8(const int8_t* p) { return {LoadInt8x8(p), LoadInt8x8(p + 8)}; }
+inline __m256i LoadBytes8(const uint8_t* p) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+inline __m256 LowNibbles8(const uint8_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_and_si256(LoadBytes8(p), _mm256_set1_epi32(15)));
+}
+inline __m256 HighNibbles8(const uint8_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_srli_epi32(LoadBytes8(p), 4));
+}
+// The low, or the high, halves of sixteen bytes.
+inline V LoadLowNibbles(const uint8_t* p) { return {LowNibbles8(p), LowNibbles8(p + 8)}; }
+inline V LoadHighNibbles(const uint8_t* p) { return {HighNibbles8(p), HighNibbles8(p + 8)}; }
+// Lane i is a's lane i ^ kDistance; kDistance is 1, 2, 4 or 8.
+template <int kDistance>
+inline V Swap(V a) {
+  if constexpr (kDistance == 1)
+    return {_mm256_permute_ps(a.lo, 0xB1), _mm256_permute_ps(a.hi, 0xB1)};
+  if constexpr (kDistance == 2)
+    return {_mm256_permute_ps(a.lo, 0x4E), _mm256_permute_ps(a.hi, 0x4E)};
+  if constexpr (kDistance == 4)
+    return {_mm256_permute2f128_ps(a.lo, a.lo, 1), _mm256_permute2f128_ps(a.hi, a.hi, 1)};
+  if constexpr (kDistance == 8) return {a.hi, a.lo};
+}
 // Values are integral and within [-127, 127].
 inline void StoreInt8(int8_t* p, V a) {
   const __m256i pairs = _mm256_packs_epi32(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi));

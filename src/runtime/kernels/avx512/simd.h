@@ -49,6 +49,27 @@ inline V LoadInt8(const int8_t* p) {
   return {_mm512_cvtepi32_ps(
       _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
 }
+inline __m512i LoadBytes(const uint8_t* p) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+// The permutation looks at the low four bits of an index only.
+inline V FloatOfNibble(__m512i nibbles) {
+  return {_mm512_permutexvar_ps(
+      nibbles, _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))};
+}
+// The low, or the high, halves of sixteen bytes.
+inline V LoadLowNibbles(const uint8_t* p) { return FloatOfNibble(LoadBytes(p)); }
+inline V LoadHighNibbles(const uint8_t* p) {
+  return FloatOfNibble(_mm512_srli_epi32(LoadBytes(p), 4));
+}
+// Lane i is a's lane i ^ kDistance; kDistance is 1, 2, 4 or 8.
+template <int kDistance>
+inline V Swap(V a) {
+  if constexpr (kDistance == 1) return {_mm512_permute_ps(a.v, 0xB1)};
+  if constexpr (kDistance == 2) return {_mm512_permute_ps(a.v, 0x4E)};
+  if constexpr (kDistance == 4) return {_mm512_shuffle_f32x4(a.v, a.v, 0xB1)};
+  if constexpr (kDistance == 8) return {_mm512_shuffle_f32x4(a.v, a.v, 0x4E)};
+}
 // Values are integral and within [-127, 127].
 inline void StoreInt8(int8_t* p, V a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));

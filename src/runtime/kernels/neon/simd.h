@@ -85,6 +85,26 @@ inline V LoadInt8(const int8_t* p) {
            vcvtq_f32_s32(vmovl_s16(vget_low_s16(hi))),
            vcvtq_f32_s32(vmovl_s16(vget_high_s16(hi)))}};
 }
+inline V FloatsOfBytes(uint8x16_t bytes) {
+  const uint16x8_t lo = vmovl_u8(vget_low_u8(bytes)), hi = vmovl_u8(vget_high_u8(bytes));
+  return {{vcvtq_f32_u32(vmovl_u16(vget_low_u16(lo))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(lo))),
+           vcvtq_f32_u32(vmovl_u16(vget_low_u16(hi))),
+           vcvtq_f32_u32(vmovl_u16(vget_high_u16(hi)))}};
+}
+// The low, or the high, halves of sixteen bytes.
+inline V LoadLowNibbles(const uint8_t* p) {
+  return FloatsOfBytes(vandq_u8(vld1q_u8(p), vdupq_n_u8(15)));
+}
+inline V LoadHighNibbles(const uint8_t* p) { return FloatsOfBytes(vshrq_n_u8(vld1q_u8(p), 4)); }
+// Lane i is a's lane i ^ kDistance; kDistance is 1, 2, 4 or 8.
+template <int kDistance>
+inline V Swap(V a) {
+  if constexpr (kDistance == 1) return Quarters([&](int i) { return vrev64q_f32(a.v[i]); });
+  if constexpr (kDistance == 2)
+    return Quarters([&](int i) { return vextq_f32(a.v[i], a.v[i], 2); });
+  if constexpr (kDistance == 4) return {{a.v[1], a.v[0], a.v[3], a.v[2]}};
+  if constexpr (kDistance == 8) return {{a.v[2], a.v[3], a.v[0], a.v[1]}};
+}
 // Values are integral and within [-127, 127].
 inline void StoreInt8(int8_t* p, V a) {
   const int16x8_t lo =

@@ -75,6 +75,18 @@ inline V LoadBfloat16(const uint16_t* p) {
 inline V LoadInt8(const int8_t* p) {
   return Lanes([&](int i) { return static_cast<float>(p[i]); });
 }
+// The low, or the high, halves of sixteen bytes.
+inline V LoadLowNibbles(const uint8_t* p) {
+  return Lanes([&](int i) { return static_cast<float>(p[i] & 15); });
+}
+inline V LoadHighNibbles(const uint8_t* p) {
+  return Lanes([&](int i) { return static_cast<float>(p[i] >> 4); });
+}
+// Lane i is a's lane i ^ kDistance; kDistance is 1, 2, 4 or 8.
+template <int kDistance>
+inline V Swap(V a) {
+  return Lanes([&](int i) { return a.v[i ^ kDistance]; });
+}
 // Values are integral and within [-127, 127].
 inline void StoreInt8(int8_t* p, V a) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i]);
