@@ -85,9 +85,10 @@ Result<KvAgreement> CompareKv(Decoder& decoder, std::span<const TokenId> tokens,
   const size_t vocab_size = decoder.num_logits();
   KvAgreement result;
   std::vector<float> expected, actual;
-  for (int start = 0; start < num_tokens; start += kChunk) {
+  const int most = std::min(kChunk, decoder.max_batch_tokens());
+  for (int start = 0; start < num_tokens; start += most) {
     const std::span<const TokenId> chunk =
-        tokens.subspan(start, std::min(kChunk, num_tokens - start));
+        tokens.subspan(start, std::min(most, num_tokens - start));
     reference.Run(chunk, start, &expected);
     reduced.Run(chunk, start, &actual);
     for (size_t i = 0; i < chunk.size(); ++i) {

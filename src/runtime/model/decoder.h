@@ -116,6 +116,7 @@ class Decoder {
   // The token's embedding, [hidden_size], as the first layer gets it.
   void Embed(TokenId token, std::span<float> out) const;
 
+  int max_batch_tokens() const { return options_.max_batch_tokens; }
   int max_logits() const { return options_.max_logits; }
   // Logits [count][num_logits] of outputs first to first + count - 1, count <= max_logits; row i
   // begins at i * logits_stride(). Valid until the next call.
