@@ -6,6 +6,8 @@
 #include <map>
 
 #include "apps/hearth/progress.h"
+#include "apps/hearth/terminal.h"
+#include "runtime/engine/kv_check.h"
 
 namespace hearth {
 namespace {
@@ -142,6 +144,11 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags,
     ProgressBar bar("Preparing the model (once)");
     options.on_load_progress = [&bar](double done) { bar.Update(done); };
     HEARTH_ASSIGN_OR_RETURN(model.backend, EngineBackend::Load(model.path, options));
+  }
+  const ModelDescription& description = model.backend->engine().description();
+  if (!description.kv_note.empty()) {
+    Note(std::string("KV cache in ") + KvTypeName(description.kv_type) + " instead of " +
+         KvTypeName(options.kv_type) + ": " + description.kv_note);
   }
   model.load_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

@@ -9,6 +9,7 @@
 #include "apps/hearth/model_options.h"
 #include "apps/hearth/terminal.h"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/kv_check.h"
 #include "runtime/gguf/gguf.h"
 #include "runtime/tokenizer/tokenizer.h"
 
@@ -85,6 +86,9 @@ Json ToJson(const ModelDescription& model, const TokenizerSummary& tokenizer,
                {"ffn_size", model.ffn_size},
                {"vocab_size", model.vocab_size},
                {"context_length", model.context_length},
+               {"kv_type", KvTypeName(model.kv_type)},
+               {"kv_kl", model.kv_kl ? Json(*model.kv_kl) : Json()},
+               {"kv_note", model.kv_note},
                {"kv_bytes_per_token", model.kv_bytes_per_token},
                {"can_generate", !model.is_embedding_model},
                {"can_embed", model.is_embedding_model}};
@@ -116,6 +120,14 @@ std::string TokenizerLine(const TokenizerSummary& t) {
   return line;
 }
 
+std::string KvLine(const ModelDescription& model) {
+  std::string line = KvTypeName(model.kv_type);
+  if (model.kv_kl) line += Format(", KL %.4f to f16", *model.kv_kl);
+  if (!model.kv_note.empty()) return line + "; " + model.kv_note;
+  if (model.kv_type != KvType::kF16 && !model.kv_kl) line += ", to be checked on the first start";
+  return line;
+}
+
 void PrintTable(const ModelDescription& model, const TokenizerSummary& tokenizer,
                 const Memory& memory) {
   Row("name", model.name);
@@ -131,6 +143,7 @@ void PrintTable(const ModelDescription& model, const TokenizerSummary& tokenizer
   Row("vocabulary", std::to_string(model.vocab_size) + " tokens");
   Row("tokenizer", TokenizerLine(tokenizer));
   if (!model.is_embedding_model) {
+    Row("KV cache", KvLine(model));
     Row("chat template",
         model.chat_template.empty()
             ? "none"

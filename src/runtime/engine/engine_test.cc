@@ -231,13 +231,59 @@ TEST_P(EveryModel, ACachedPrefixChangesNothing) {
 }
 
 TEST_P(EveryModel, IntegerKvIsBatchInvariantToo) {
-  options_.kv_type = KvType::kInt8;
-  const auto engine = Load(GetParam().model);
-  const std::vector<GenerateRequest> requests = ManyRequests();
-  const std::vector<Answer> together = RunTogether(*engine, requests);
-  options_.num_threads = 1;
-  options_.max_batch_tokens = 16;
-  EXPECT_EQ(RunTogether(*Load(path_), requests), together);
+  options_.check_kv_type = false;
+  TinyModelOptions model = GetParam().model;
+  model.num_layers = std::max(model.num_layers, 4);  // int4 keeps the first and the last as int8
+  for (const KvType type : {KvType::kInt8, KvType::kInt8Int4, KvType::kInt4}) {
+    SCOPED_TRACE(static_cast<int>(type));
+    options_.kv_type = type;
+    options_.num_threads = 2;
+    options_.max_batch_tokens = 512;
+    const auto engine = Load(model);
+    const std::vector<GenerateRequest> requests = ManyRequests();
+    const std::vector<Answer> together = RunTogether(*engine, requests);
+    // Their prefixes are cached now.
+    EXPECT_EQ(RunTogether(*engine, requests), together) << "cached";
+    EXPECT_EQ(Run(*engine, requests[7]).end.stats.cached_tokens, 192);
+    const auto fresh = Load(path_);
+    EXPECT_EQ(Run(*fresh, requests[7]), together[7]) << "alone";
+    options_.num_threads = 1;
+    options_.max_batch_tokens = 16;
+    EXPECT_EQ(RunTogether(*Load(path_), requests), together) << "in small chunks";
+    options_.max_batch_tokens = 37;
+    EXPECT_EQ(RunTogether(*Load(path_), requests), together) << "in odd chunks";
+  }
+}
+
+TEST_F(EngineTest, Int4KeysChangeWhatIsComputed) {
+  TinyModelOptions model;
+  model.num_layers = 4;
+  const Answer f16 = Run(*Load(model), Request(Prompt(7)));
+  options_.check_kv_type = false;
+  options_.kv_type = KvType::kInt8Int4;
+  const Answer int8_keys = Run(*Load(path_), Request(Prompt(7)));
+  options_.kv_type = KvType::kInt4;
+  const Answer int4 = Run(*Load(path_), Request(Prompt(7)));
+  EXPECT_NE(f16.logprobs, int8_keys.logprobs);
+  EXPECT_NE(int4.logprobs, int8_keys.logprobs);
+}
+
+TEST_F(EngineTest, PreemptedInt4SequencesComeToTheSameEnd) {
+  TinyModelOptions model;
+  model.context_length = 256;
+  model.num_layers = 4;
+  options_.check_kv_type = false;
+  options_.kv_type = KvType::kInt4;
+  const std::vector<Answer> expected = RunTogether(*Load(model), ManyRequests());
+  options_.kv_budget_bytes = 1;
+  const auto refused = Engine::Load(path_, options_);
+  ASSERT_FALSE(refused);
+  // Room for one context; the message says how much that takes.
+  const std::string& message = refused.error().message;
+  options_.kv_budget_bytes = std::stoll(message.substr(message.find("needs ") + 6));
+  const auto engine = Load(path_);
+  EXPECT_EQ(RunTogether(*engine, ManyRequests()), expected);
+  EXPECT_GT(engine->load().preemptions, 0);
 }
 
 TEST_F(EngineTest, PreemptedSequencesAreComputedAgainToTheSameEnd) {

@@ -149,6 +149,19 @@ TEST_F(SpeculationTest, NorDoesItWithInt8Keys) {
             0);
 }
 
+TEST_F(SpeculationTest, NorDoesItWithInt4Keys) {
+  // Layers between the first and the last, which stay int8. Answers of 60 tokens and more: guesses
+  // that fail stand on both sides of a block's end.
+  ASSERT_TRUE(WriteTinyModel(base_, {.num_layers = 4}));
+  for (const std::string& draft : {base_, draft_}) {
+    EXPECT_GT(ExpectSame(Requests(), {.kv_type = KvType::kInt4,
+                                      .check_kv_type = false,
+                                      .draft_path = draft,
+                                      .adaptive_draft = false}),
+              0);
+  }
+}
+
 TEST_F(SpeculationTest, NorDoesATrimmedHead) {
   EXPECT_GT(ExpectSame(Requests(),
                        {.draft_path = base_, .adaptive_draft = false, .draft_head_rows = 100}),
