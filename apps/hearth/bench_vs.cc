@@ -12,6 +12,7 @@
 #include "comparison/machine.h"
 #include "comparison/process.h"
 #include "comparison/side_by_side.h"
+#include "runtime/engine/kv_check.h"
 
 namespace hearth {
 namespace {
@@ -67,8 +68,9 @@ Result<SideBySideOptions> OptionsOf(const BenchVsFlags& flags, const ModelFlags&
   options.timeout_s = flags.timeout_s;
   if (model.activations == ActivationType::kF32)
     options.hearth_arguments = {"--activations", "f32"};
-  if (model.kv_type == KvType::kInt8) {
-    options.hearth_arguments.insert(options.hearth_arguments.end(), {"--kv-type", "int8"});
+  if (model.kv_type != KvType::kF16) {
+    options.hearth_arguments.insert(options.hearth_arguments.end(),
+                                    {"--kv-type", KvTypeName(model.kv_type)});
   }
   return options;
 }

@@ -187,8 +187,8 @@ Result<KvSessionKey> Engine::Impl::SessionKey() {
     const std::string dir = options.cache_dir.empty() ? DefaultCacheDir() : options.cache_dir;
     model_key = ModelKey(file, options.use_disk_cache ? dir : "");
   }
-  return KvSessionKey{model_key, "", Kernels().name,
-                      options.activations == ActivationType::kInt8, kv->shape()};
+  return KvSessionKey{model_key, "", Kernels().name, options.activations == ActivationType::kInt8,
+                      kv->shape()};
 }
 
 void Engine::Impl::Loop() {
