@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/hearth/chat_input.h"
+#include "apps/hearth/chat_session.h"
 #include "apps/hearth/commands.h"
 #include "apps/hearth/conversation.h"
 #include "apps/hearth/generation.h"
@@ -38,6 +39,7 @@ struct ChatFlags {
   ModelFlags model;
   GenerationSettings settings;
   std::string system;
+  std::string session;
   bool stats = false;
 };
 
@@ -46,6 +48,20 @@ class Chat {
   Chat(const ChatFlags& flags, EngineBackend& backend, LineEditor& editor)
       : backend_(backend), editor_(editor), settings_(flags.settings), show_stats_(flags.stats) {
     conversation_.SetSystem(flags.system);
+  }
+
+  // Goes on with the conversation in `path`, if there is one. Errors: those of LoadChatSession.
+  Status Begin(const std::string& path) {
+    HEARTH_ASSIGN_OR_RETURN(ChatSession session, LoadOrBeginChatSession(backend_, path));
+    if (session.conversation.empty()) return {};
+    const std::string system = conversation_.system();
+    Take(std::move(session));
+    if (!system.empty()) conversation_.SetSystem(system);
+    return {};
+  }
+  // Nothing to keep, nothing written. Errors: those of SaveChatSession.
+  Status Keep(const std::string& path) const {
+    return conversation_.empty() ? Status() : SaveChatSession(conversation_, backend_, path);
   }
 
   // Until the user leaves. The exit code: a failed command or answer counts when nobody watches.
@@ -142,16 +158,21 @@ class Chat {
 
   void Save(const std::string& path) {
     if (path.empty()) return Complain("/save needs the name of a file");
-    const Status saved = SaveConversation(conversation_, path);
+    const Status saved = SaveChatSession(conversation_, backend_, path);
     if (!saved) return Complain(saved.error().message);
     Tell("Saved to " + path + ".");
   }
 
   void Load(const std::string& path) {
     if (path.empty()) return Complain("/load needs the name of a file");
-    Result<Conversation> loaded = LoadConversation(path);
+    Result<ChatSession> loaded = LoadChatSession(backend_, path);
     if (!loaded) return Complain(loaded.error().message);
-    conversation_ = std::move(*loaded);
+    Take(std::move(*loaded));
+  }
+
+  void Take(ChatSession session) {
+    conversation_ = std::move(session.conversation);
+    if (!session.kv_note.empty()) Note(session.kv_note);
     Tell(std::to_string(conversation_.turns().size()) + " messages loaded.");
   }
 
@@ -235,7 +256,12 @@ int RunChat(const ChatFlags& flags) {
   if (editor.interactive())
     Note(card.id + ", " + std::to_string(card.context_length) +
          " tokens of context. /help lists commands.");
-  return Chat(flags, *model->backend, editor).Run();
+  Chat chat(flags, *model->backend, editor);
+  if (flags.session.empty()) return chat.Run();
+  if (const Status begun = chat.Begin(flags.session); !begun) return Fail(begun.error());
+  const int exit_code = chat.Run();
+  if (const Status kept = chat.Keep(flags.session); !kept) return Fail(kept.error());
+  return exit_code;
 }
 
 }  // namespace
@@ -246,10 +272,15 @@ void AddChat(CLI::App& app, Action& action) {
   const auto flags = std::make_shared<ChatFlags>();
   AddEngineFlags(*command, flags->model);
   command->add_option("-s,--system", flags->system, "System prompt")->type_name("TEXT");
+  command
+      ->add_option("--session", flags->session,
+                   "Go on with the conversation in this file, if it is there, and keep it there")
+      ->type_name("FILE");
   command->add_flag("--stats", flags->stats, "Speed on standard error after each answer");
   AddSamplingFlags(*command, flags->settings);
   AddExamples(*command,
               "  hearth chat\n"
+              "  hearth chat --session ideas.json\n"
               "  hearth chat --model model.gguf --system \"You answer in rhyme.\"\n"
               "  printf 'My name is Ada.\\nWhat is my name?\\n' | hearth chat --temperature 0");
   command->callback([&action, flags] { action = [flags] { return RunChat(*flags); }; });

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "apps/hearth/chat_session.h"
 #include "apps/hearth/commands.h"
 #include "apps/hearth/generation.h"
 #include "apps/hearth/interrupt.h"
@@ -20,6 +21,7 @@ struct RunFlags {
   std::string prompt;
   bool has_prompt = false;
   std::string system;
+  std::string session;
   bool raw = false;
   bool special = false;
   bool json = false;
@@ -37,13 +39,25 @@ Result<std::string> WholePrompt(const RunFlags& flags) {
   return input.empty() ? flags.prompt : flags.prompt + (flags.raw ? "" : "\n\n") + input;
 }
 
+// What came before, if anything did, and the prompt.
+Result<Conversation> BeginConversation(const RunFlags& flags, EngineBackend& backend,
+                                       const std::string& prompt) {
+  Conversation conversation;
+  if (!flags.session.empty()) {
+    HEARTH_ASSIGN_OR_RETURN(ChatSession session, LoadOrBeginChatSession(backend, flags.session));
+    if (!session.kv_note.empty()) Note(session.kv_note);
+    conversation = std::move(session.conversation);
+  }
+  if (!flags.system.empty()) conversation.SetSystem(flags.system);
+  conversation.AddUser(prompt);
+  return conversation;
+}
+
 Result<std::vector<TokenId>> PromptTokens(const RunFlags& flags, const EngineBackend& backend,
+                                          const Conversation& conversation,
                                           const std::string& prompt) {
   if (flags.raw) return backend.Tokenize(prompt, /*add_special=*/true, flags.special);
-  ChatPrompt chat;
-  if (!flags.system.empty()) chat.messages.push_back({.role = "system", .content = flags.system});
-  chat.messages.push_back({.role = "user", .content = prompt});
-  Result<RenderedPrompt> rendered = backend.RenderChat(chat);
+  Result<RenderedPrompt> rendered = backend.RenderChat(conversation.Prompt());
   if (rendered) return std::move(rendered->tokens);
   Error error = rendered.error();
   if (!backend.card().has_chat_template) error.message += "; --raw gives it the text as it is";
@@ -72,6 +86,8 @@ int Run(const RunFlags& flags) {
   if (flags.raw && !flags.system.empty())
     return FailUsage("--system needs the chat template, which --raw leaves out");
   if (flags.special && !flags.raw) return FailUsage("--special goes with --raw");
+  if (flags.raw && !flags.session.empty())
+    return FailUsage("--session keeps a conversation, which --raw does not have");
   const Result<std::string> prompt = WholePrompt(flags);
   if (!prompt) return Fail(prompt.error());
   if (prompt->empty()) return FailUsage("the prompt is empty");
@@ -79,8 +95,11 @@ int Run(const RunFlags& flags) {
       LoadModel(flags.model, [](EngineOptions& options) { options.max_sequences = 1; });
   if (!model) return Fail(model.error());
 
+  Result<Conversation> conversation = BeginConversation(flags, *model->backend, *prompt);
+  if (!conversation) return Fail(conversation.error());
   GenerateRequest request = RequestOf(flags.settings);
-  Result<std::vector<TokenId>> tokens = PromptTokens(flags, *model->backend, *prompt);
+  Result<std::vector<TokenId>> tokens =
+      PromptTokens(flags, *model->backend, *conversation, *prompt);
   if (!tokens) return Fail(tokens.error());
   request.prompt = std::move(*tokens);
   const InterruptGuard guard(/*once=*/true);
@@ -92,6 +111,12 @@ int Run(const RunFlags& flags) {
       });
   if (!answer) return Fail(answer.error());
   PrintAnswer(flags, *model, *answer);
+  // A prompt that was stopped before any answer is not kept.
+  if (!flags.session.empty() && !(answer->interrupted && answer->text.empty())) {
+    conversation->AddAssistant(answer->text);
+    const Status saved = SaveChatSession(*conversation, *model->backend, flags.session);
+    if (!saved) return Fail(saved.error());
+  }
   return answer->interrupted ? kExitInterrupted : kExitOk;
 }
 
@@ -104,6 +129,10 @@ void AddRun(CLI::App& app, Action& action) {
       "prompt", flags->prompt, "The prompt; standard input is added below it, or is the prompt");
   AddEngineFlags(*command, flags->model);
   command->add_option("-s,--system", flags->system, "System prompt")->type_name("TEXT");
+  command
+      ->add_option("--session", flags->session,
+                   "Go on with the conversation in this file, if it is there, and keep it there")
+      ->type_name("FILE");
   command->add_flag("--raw", flags->raw, "Continue the text as it is, without the chat template");
   command->add_flag("--special", flags->special,
                     "With --raw: recognise special tokens in the text");
@@ -114,6 +143,7 @@ void AddRun(CLI::App& app, Action& action) {
               "  hearth run \"Write a haiku about rain\"\n"
               "  hearth run \"Summarise this:\" < notes.txt\n"
               "  git diff | hearth run \"Write a commit message\" --temperature 0\n"
+              "  hearth run --session trip.json \"And in winter?\"\n"
               "  hearth run --raw \"Once upon a time\" --max-tokens 64 --seed 7\n"
               "  hearth run --json \"Name three rivers\" | jq -r .text");
   command->callback([&action, flags, prompt] {

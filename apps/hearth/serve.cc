@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -36,6 +37,8 @@ struct ServeFlags {
   int request_timeout_s = 600;
   int stop_timeout_s = 10;
   std::string log_level = "info";
+  std::string session_dir;
+  int session_mb = 1024;
 };
 
 void SetUpLog(const std::string& level) {
@@ -86,12 +89,38 @@ std::string Address(const std::string& host, uint16_t port) {
   return "http://" + name + ":" + std::to_string(port);
 }
 
+// The KV cache of the last run, so that conversations go on without being computed again.
+void RestoreSessions(const std::string& path, EngineBackend& backend) {
+  const Result<int> restored = backend.engine().RestoreSession(path);
+  if (restored) {
+    spdlog::info("{} tokens restored from {}", *restored, path);
+  } else if (restored.error().code != ErrorCode::kNotFound) {
+    spdlog::warn("{}; it begins empty", restored.error().message);
+  }
+}
+
+void SaveSessions(const std::string& path, int64_t max_bytes, EngineBackend& backend) {
+  const Result<int> saved = backend.engine().SaveAllSessions(path, max_bytes);
+  if (saved) {
+    spdlog::info("{} tokens saved to {}", *saved, path);
+  } else {
+    spdlog::error("conversations are not saved: {}", saved.error().message);
+  }
+}
+
 int Serve(const ServeFlags& flags) {
   const Result<std::string> path = ResolveModelPath(flags.model.model);
   if (!path) return Fail(path.error().message);
   // A log or a client that goes away is no reason to end.
   std::signal(SIGPIPE, SIG_IGN);
   SetUpLog(flags.log_level);
+  std::string session_path;
+  if (!flags.session_dir.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(flags.session_dir, error);
+    if (error) return Fail(flags.session_dir + ": " + error.message());
+    session_path = flags.session_dir + "/" + ModelIdFromPath(*path) + ".kv";
+  }
 
   // Destroyed from the last to the first: the server calls the API, the API the backend.
   LoadedModel model;
@@ -126,6 +155,7 @@ int Serve(const ServeFlags& flags) {
     return Fail(loaded.error().message);
   }
   model = std::move(*loaded);
+  if (!session_path.empty()) RestoreSessions(session_path, *model.backend);
   api.Attach(model.backend.get());
   spdlog::debug("{} loaded in {:.0f} ms", model.path, model.load_ms);
   std::printf("Hearth is at %s\n", Address(flags.host, server.port()).c_str());
@@ -133,6 +163,8 @@ int Serve(const ServeFlags& flags) {
   runner.join();
   // Whatever was cut short: the engine must not call into an API that is gone.
   model.backend->Shutdown(0);
+  if (!session_path.empty())
+    SaveSessions(session_path, int64_t{flags.session_mb} << 20, *model.backend);
   return kExitOk;
 }
 
@@ -189,6 +221,16 @@ void AddServe(CLI::App& app, Action& action) {
       ->add_option("--stop-timeout", flags->stop_timeout_s,
                    "Seconds that running answers get when the server is stopped")
       ->check(CLI::Range(0, 3'600))
+      ->capture_default_str();
+  command
+      ->add_option("--session-dir", flags->session_dir,
+                   "Folder that keeps what is computed of conversations over a restart; it holds "
+                   "what users wrote")
+      ->type_name("DIR");
+  command
+      ->add_option("--session-size", flags->session_mb,
+                   "Most that is kept there for a model, in MiB, last used first")
+      ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command->add_option("--log-level", flags->log_level, "What is logged to standard error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
