@@ -22,6 +22,12 @@ struct Candidate {
 };
 
 #if defined(__x86_64__)
+// Not among the names that Clang 14 knows.
+bool HasF16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
 // The CPU has the tile unit, and Linux lets this process use it: each thread's state grows by 8 KB
 // where it does, so it must be asked for, once per process (arch_prctl(2) of Linux 5.16).
 bool TilesAllowed() {
@@ -39,8 +45,7 @@ bool TilesAllowed() {
 std::vector<Candidate> Candidates() {
   const KernelTable *avx2 = nullptr, *avx512 = nullptr, *amx = nullptr, *neon = nullptr;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      __builtin_cpu_supports("f16c")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c()) {
     avx2 = &Avx2Kernels();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
