@@ -154,6 +154,7 @@ struct Engine::Impl {
   // Errors: kUnsupported. On the engine's thread, for the model's key is made once.
   Result<KvSessionKey> SessionKey();
   void Loop();
+  // What load() says, and then the last events of what it no longer counts.
   void Publish();
   Status CheckRequest(const GenerateRequest& request) const;
 
@@ -217,15 +218,19 @@ void Engine::Impl::Loop() {
     Publish();
   }
   if (scheduler) scheduler->CancelAll();
+  Publish();
 }
 
 void Engine::Impl::Publish() {
   if (!scheduler) return;
   const Scheduler::Load now = scheduler->load();
-  const std::lock_guard lock(mutex);
-  load = {now.running,     now.waiting, now.kv_usage,     now.prefix_queries, now.prefix_hits,
-          now.preemptions, now.steps,   now.draft_tokens, now.accepted_tokens};
-  num_queued = now.waiting + static_cast<int>(commands.size());
+  {
+    const std::lock_guard lock(mutex);
+    load = {now.running,     now.waiting, now.kv_usage,     now.prefix_queries, now.prefix_hits,
+            now.preemptions, now.steps,   now.draft_tokens, now.accepted_tokens};
+    num_queued = now.waiting + static_cast<int>(commands.size());
+  }
+  scheduler->DeliverLastEvents();
 }
 
 Status Engine::Impl::CheckRequest(const GenerateRequest& request) const {
@@ -470,6 +475,7 @@ void Engine::Shutdown(int timeout_ms) {
   if (!impl_->scheduler) return;
   impl_->RunOnEngine<bool>([&] {
     impl_->scheduler->CancelWaiting();
+    impl_->Publish();
     return true;
   });
   const auto deadline = Scheduler::Clock::now() + std::chrono::milliseconds(timeout_ms);
@@ -480,6 +486,7 @@ void Engine::Shutdown(int timeout_ms) {
   }
   impl_->RunOnEngine<bool>([&] {
     impl_->scheduler->CancelAll();
+    impl_->Publish();
     return true;
   });
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/check.h"
 
@@ -402,7 +403,11 @@ void Scheduler::Finish(Sequence& sequence, FinishReason reason, GenerateEvent ev
   event.finish_reason = reason;
   event.stats = sequence.stats;
   ReleaseBlocks(sequence.blocks);
-  sequence.sink(std::move(event));
+  last_events_.push_back({std::move(sequence.sink), std::move(event)});
+}
+
+void Scheduler::DeliverLastEvents() {
+  for (LastEvent& last : std::exchange(last_events_, {})) last.sink(std::move(last.event));
 }
 
 void Scheduler::ReleaseBlocks(std::vector<BlockId>& blocks) {

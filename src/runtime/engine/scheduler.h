@@ -64,8 +64,16 @@ class Scheduler {
   };
   Load load() const;
 
+  // Tells the requests that ended so. Held back until then, so that whoever hears of an end finds
+  // it counted in what was published of load().
+  void DeliverLastEvents();
+
  private:
   struct Sequence;
+  struct LastEvent {
+    EventSink sink;
+    GenerateEvent event;
+  };
   struct Chunk {
     Sequence* sequence;
     int num_tokens;
@@ -94,6 +102,7 @@ class Scheduler {
   BlockPool pool_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  // oldest first
+  std::vector<LastEvent> last_events_;
   int64_t prefix_queries_ = 0, prefix_hits_ = 0, preemptions_ = 0, steps_ = 0;
   int64_t draft_tokens_ = 0, accepted_tokens_ = 0;
 };
