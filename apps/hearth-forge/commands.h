@@ -1,0 +1,11 @@
+#pragma once
+// The subcommands of `hearth-forge`: each declares its options on the command line and says what to
+// run. One file per subcommand.
+
+#include "apps/hearth/commands.h"
+
+namespace hearth::forge {
+
+void AddVersion(CLI::App& app, Action& action);
+
+}  // namespace hearth::forge
