@@ -78,10 +78,9 @@ struct ByteStream::State {
   Status Begin() {
     while (!at_end && end < 4) HEARTH_RETURN_IF_ERROR(Fill());
     const auto starts_with = [&](std::initializer_list<unsigned char> magic) {
-      return end >= magic.size() && std::ranges::equal(magic, std::span(input).first(magic.size()),
-                                                       {}, {}, [](char c) {
-                                                         return static_cast<unsigned char>(c);
-                                                       });
+      return end >= magic.size() &&
+             std::ranges::equal(magic, std::span(input).first(magic.size()), {}, {},
+                                [](char c) { return static_cast<unsigned char>(c); });
     };
     if (starts_with({0x1f, 0x8b})) {
       coding = Coding::kGzip;

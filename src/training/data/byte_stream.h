@@ -21,8 +21,8 @@ class ByteStream {
   ByteStream& operator=(ByteStream&&) noexcept;
   ~ByteStream();
 
-  // Fills the beginning of `out`; 0 is the end. Errors: kIo, kCorrupt (damaged or cut-off compressed
-  // data, naming the path). Requires: `out` is not empty.
+  // Fills the beginning of `out`; 0 is the end. Errors: kIo, kCorrupt (damaged or cut-off
+  // compressed data, naming the path). Requires: `out` is not empty.
   Result<size_t> Read(std::span<char> out);
 
   const std::string& path() const;

@@ -21,8 +21,7 @@ Result<RawRowReader> RawRowReader::Open(const std::string& path, size_t max_row_
 }
 
 tl::unexpected<Error> RawRowReader::Corrupt(const std::string& what) const {
-  return MakeError(ErrorCode::kCorrupt,
-                   stream_.path() + ":" + std::to_string(line_) + ": " + what);
+  return MakeError(ErrorCode::kCorrupt, stream_.path() + ":" + std::to_string(line_) + ": " + what);
 }
 
 Result<int> RawRowReader::Peek() {

@@ -173,8 +173,8 @@ Result<Conversations> FromPrompt(const Json& row, const char* prompt_field) {
     return {};
   };
   HEARTH_RETURN_IF_ERROR(append(prompt_field, "user"));
-  if (const char* answer = FirstOf(
-          row, {"completion", "response", "answer", "output", "canonical_solution"})) {
+  if (const char* answer =
+          FirstOf(row, {"completion", "response", "answer", "output", "canonical_solution"})) {
     HEARTH_RETURN_IF_ERROR(append(answer, "assistant"));
   }
   return One(std::move(messages), RowFormat::kPromptCompletion);

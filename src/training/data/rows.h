@@ -1,6 +1,7 @@
 #pragma once
-// Rows of instruction data in the shapes that people have them -> one shape, Conversation. Files are
-// JSONL or one JSON array of objects, plain, gzip or zstd. What a row is, is told by its fields:
+// Rows of instruction data in the shapes that people have them -> one shape, Conversation. Files
+// are JSONL or one JSON array of objects, plain, gzip or zstd. What a row is, is told by its
+// fields:
 //
 //   messages             [{role, content}]; content a string, null, or parts of type "text"
 //   ShareGPT             conversations: [{from, value}]
@@ -42,12 +43,12 @@ struct Conversation {
 };
 
 // One row's JSON object -> its conversations, in order; source and line are left 0. Pure, safe from
-// many threads. Errors: kCorrupt (no JSON object, bad UTF-8, a field of the wrong type), kUnsupported
-// (fields of no shape above, or an unknown role); messages without file and line.
+// many threads. Errors: kCorrupt (no JSON object, bad UTF-8, a field of the wrong type),
+// kUnsupported (fields of no shape above, or an unknown role); messages without file and line.
 Result<std::vector<Conversation>> ParseRow(std::string_view json);
 
-// {"messages": [...]} or {"text": ...}, one line without its end. Content must be UTF-8, as ParseRow
-// gives it; other bytes become U+FFFD.
+// {"messages": [...]} or {"text": ...}, one line without its end. Content must be UTF-8, as
+// ParseRow gives it; other bytes become U+FFFD.
 std::string ToJsonLine(const Conversation& conversation);
 
 // Is `text` UTF-8 without surrogates and overlong forms?
@@ -66,8 +67,8 @@ class RawRowReader {
     int64_t line = 0;
     bool too_large = false;  // then `json` is only the row's beginning
   };
-  // Empty lines are passed over; nothing at the end. Errors: those of ByteStream::Read; kCorrupt for
-  // an array that is not separated by commas or not closed. All of them end the file.
+  // Empty lines are passed over; nothing at the end. Errors: those of ByteStream::Read; kCorrupt
+  // for an array that is not separated by commas or not closed. All of them end the file.
   Result<std::optional<Row>> Next();
 
   const ByteStream& stream() const { return stream_; }
@@ -102,8 +103,8 @@ class RowReader {
                                 size_t max_row_bytes = RawRowReader::kMaxRowBytes);
 
   // The next conversation; nothing at the end of the last file. An error begins "FILE:LINE: " (or
-  // "FILE: "). After one about a single row, can_continue() is true and the next call goes on behind
-  // it; after one about a file (unreadable, damaged compression) it is false.
+  // "FILE: "). After one about a single row, can_continue() is true and the next call goes on
+  // behind it; after one about a file (unreadable, damaged compression) it is false.
   Result<std::optional<Conversation>> Next();
   bool can_continue() const { return can_continue_; }
 

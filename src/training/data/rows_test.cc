@@ -46,14 +46,16 @@ class Rows : public testing::Test {
     if (!rows) return rows.error().message;
     std::string text;
     for (const Conversation& one : *rows)
-      text += (text.empty() ? "" : " & ") + std::string(RowFormatName(one.format)) + " " + Show(one);
+      text +=
+          (text.empty() ? "" : " & ") + std::string(RowFormatName(one.format)) + " " + Show(one);
     return text;
   }
 };
 
 TEST_F(Rows, EveryShapeBecomesMessages) {
-  EXPECT_EQ(Shown(R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})"),
-            "messages user:a|assistant:b");
+  EXPECT_EQ(
+      Shown(R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})"),
+      "messages user:a|assistant:b");
   EXPECT_EQ(Shown(R"({"messages":[{"role":"user","content":[{"type":"text","text":"a"},)"
                   R"({"type":"text","text":"b"}]},{"role":"assistant","content":null}]})"),
             "messages user:ab|assistant:");
@@ -118,10 +120,9 @@ TEST_F(Rows, ABrokenRowIsAnErrorAndReadingGoesOn) {
   const std::string path =
       Write("broken", "{\"text\":\"a\"}\n{\"text\":\n{\"text\":\"" + std::string(200, 'x') +
                           "\"}\n{\"text\":\"\xc0\x80\"}\n{\"text\":\"b\"}\n");
-  EXPECT_THAT(ReadAll({path}, 100),
-              ElementsAre("text:a", StartsWith(path + ":2: "),
-                          path + ":3: the row has more than 100 bytes",
-                          path + ":4: the row is not UTF-8", "text:b"));
+  EXPECT_THAT(ReadAll({path}, 100), ElementsAre("text:a", StartsWith(path + ":2: "),
+                                                path + ":3: the row has more than 100 bytes",
+                                                path + ":4: the row is not UTF-8", "text:b"));
 }
 
 TEST_F(Rows, ABrokenArrayEndsTheFile) {
@@ -196,10 +197,14 @@ TEST_F(Rows, ReadsTheSharedData) {
   const std::string folder = variable != nullptr ? variable : "../shared/data";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no data at " << folder;
   const std::vector<std::pair<std::string, size_t>> files = {
-      {"gsm8k_train.jsonl", 7473},          {"gpteacher_codegen.json", 4535},
-      {"gpteacher_toolformer.json", 7673},  {"gpteacher_roleplay.json", 1923},
-      {"self_instruct_seed_tasks.jsonl", 175}, {"user_oriented_instructions.jsonl", 252},
-      {"vicuna_bench.jsonl", 80},           {"humaneval.jsonl", 164}};
+      {"gsm8k_train.jsonl", 7473},
+      {"gpteacher_codegen.json", 4535},
+      {"gpteacher_toolformer.json", 7673},
+      {"gpteacher_roleplay.json", 1923},
+      {"self_instruct_seed_tasks.jsonl", 175},
+      {"user_oriented_instructions.jsonl", 252},
+      {"vicuna_bench.jsonl", 80},
+      {"humaneval.jsonl", 164}};
   for (const auto& [name, count] : files) {
     auto reader = RowReader::Open({folder + "/" + name});
     ASSERT_TRUE(reader) << reader.error().message;
