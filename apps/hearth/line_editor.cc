@@ -135,8 +135,8 @@ LineEditor::Outcome LineEditor::Read(const std::string& prompt, std::string& lin
   FlushOutput();
   impl_->prompt = prompt;
   el_set(impl_->editor, EL_CLIENTDATA, impl_->prompt.data());
-  // Before the prompt shows, where libedit alone would do it right behind: a Ctrl-D typed in between
-  // would be taken by the terminal and arrive as a zero byte, which ends nothing.
+  // Before the prompt shows, where libedit alone would do it right behind: a Ctrl-D typed in
+  // between would be taken by the terminal and arrive as a zero byte, which ends nothing.
   el_set(impl_->editor, EL_PREP_TERM, 1);
   int count = 0;
   const char* text = el_gets(impl_->editor, &count);
