@@ -10,7 +10,7 @@
 namespace hearth::forge {
 namespace {
 
-constexpr std::array<const char*, 7> kLinearNames = {"q_proj", "k_proj",  "v_proj",   "o_proj",
+constexpr std::array<const char*, 7> kLinearNames = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
                                                      "gate_proj", "up_proj", "down_proj"};
 
 std::array<Linear*, 7> LinearsOf(DecoderLayerWeights& layer) {
@@ -74,14 +74,13 @@ void Decoder::Allocate(const DecoderOptions& options) {
   };
   layers_.clear();
   for (int64_t layer = 0; layer < c.num_layers; ++layer) {
-    layers_.push_back({make({c.hidden_size}), make({c.hidden_size}),
-                       linear(c.query_size(), c.hidden_size, c.qkv_bias),
-                       linear(c.kv_size(), c.hidden_size, c.qkv_bias),
-                       linear(c.kv_size(), c.hidden_size, c.qkv_bias),
-                       linear(c.hidden_size, c.query_size(), false),
-                       linear(c.ffn_size, c.hidden_size, false),
-                       linear(c.ffn_size, c.hidden_size, false),
-                       linear(c.hidden_size, c.ffn_size, false)});
+    layers_.push_back(
+        {make({c.hidden_size}), make({c.hidden_size}),
+         linear(c.query_size(), c.hidden_size, c.qkv_bias),
+         linear(c.kv_size(), c.hidden_size, c.qkv_bias),
+         linear(c.kv_size(), c.hidden_size, c.qkv_bias),
+         linear(c.hidden_size, c.query_size(), false), linear(c.ffn_size, c.hidden_size, false),
+         linear(c.ffn_size, c.hidden_size, false), linear(c.hidden_size, c.ffn_size, false)});
   }
   frequencies_ = RotaryFrequencies(config_, options.device);
 }
@@ -186,9 +185,8 @@ int64_t Decoder::num_parameters() const {
 }
 
 void Decoder::SetBaseTrainable(bool trainable) {
-  ForEachParameter([trainable](const std::string&, Tensor& tensor) {
-    tensor.set_requires_grad(trainable);
-  });
+  ForEachParameter(
+      [trainable](const std::string&, Tensor& tensor) { tensor.set_requires_grad(trainable); });
 }
 
 Status Decoder::AttachLora(const LoraOptions& options, uint64_t seed) {

@@ -120,6 +120,8 @@ class Decoder {
   template <typename Visit>
   void ForEachLinear(Visit visit);
   void Allocate(const DecoderOptions& options);
+  Status LoadFolder(const std::string& path, const DecoderOptions& options);
+  Status LoadGguf(const std::string& path, const DecoderOptions& options);
   ForwardResult Run(Tensor x, LayerContext context, const ForwardOptions& options) const;
 
   DecoderConfig config_;

@@ -93,10 +93,10 @@ Result<DecoderConfig> FromKeys(const Keys& keys) {
   HEARTH_ASSIGN_OR_RETURN(const int64_t rope_dim, size("rope.dimension_count", config.head_dim));
   HEARTH_ASSIGN_OR_RETURN(const int64_t value_dim, size("attention.value_length", config.head_dim));
   if (rope_dim != config.head_dim || value_dim != config.head_dim)
-    return MakeError(ErrorCode::kUnsupported,
-                     "heads of " + std::to_string(config.head_dim) + " dimensions with " +
-                         std::to_string(rope_dim) + " rotated and values of " +
-                         std::to_string(value_dim));
+    return MakeError(ErrorCode::kUnsupported, "heads of " + std::to_string(config.head_dim) +
+                                                  " dimensions with " + std::to_string(rope_dim) +
+                                                  " rotated and values of " +
+                                                  std::to_string(value_dim));
   config.qkv_bias = config.architecture == "qwen2";
   return config;
 }
@@ -166,9 +166,9 @@ Status CheckConfig(const DecoderConfig& config) {
     return MakeError(ErrorCode::kInvalidArgument, "model: " + what);
   };
   const std::pair<const char*, int64_t> sizes[] = {
-      {"num_layers", config.num_layers},     {"hidden_size", config.hidden_size},
-      {"num_heads", config.num_heads},       {"num_kv_heads", config.num_kv_heads},
-      {"head_dim", config.head_dim},         {"ffn_size", config.ffn_size},
+      {"num_layers", config.num_layers}, {"hidden_size", config.hidden_size},
+      {"num_heads", config.num_heads},   {"num_kv_heads", config.num_kv_heads},
+      {"head_dim", config.head_dim},     {"ffn_size", config.ffn_size},
       {"vocab_size", config.vocab_size},
   };
   for (const auto& [name, value] : sizes) {

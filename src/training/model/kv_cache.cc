@@ -31,8 +31,8 @@ Tensor KvCache::Attend(int64_t layer, const Tensor& q, const Tensor& k, const Te
   Tensor& values = values_[static_cast<size_t>(layer)];
   const int64_t kv_heads = keys.size(1), dim = keys.size(3), heads = q.size(2);
   const int64_t groups = heads / kv_heads;
-  const Tensor places = positions_.view({batch_, 1, new_tokens_, 1})
-                            .expand({batch_, kv_heads, new_tokens_, dim});
+  const Tensor places =
+      positions_.view({batch_, 1, new_tokens_, 1}).expand({batch_, kv_heads, new_tokens_, dim});
   keys.scatter_(2, places, k.transpose(1, 2));
   values.scatter_(2, places, v.transpose(1, 2));
   // The queries of a KV head are rows of one product: its keys are read once for all of them.

@@ -32,8 +32,8 @@ Tensor RotaryFrequencies(const DecoderConfig& config, const at::Device& device) 
   const int64_t half = config.head_dim / 2;
   std::vector<float> frequencies(static_cast<size_t>(half));
   for (int64_t pair = 0; pair < half; ++pair) {
-    double frequency = std::pow(config.rope_theta, -2.0 * static_cast<double>(pair) /
-                                                       static_cast<double>(config.head_dim));
+    double frequency = std::pow(
+        config.rope_theta, -2.0 * static_cast<double>(pair) / static_cast<double>(config.head_dim));
     frequency /= config.rope_linear_factor;
     if (!config.rope_factors.empty())
       frequency /= static_cast<double>(config.rope_factors[static_cast<size_t>(pair)]);
@@ -73,8 +73,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-
 
 // Written half by half into one buffer, each with a product and a fused multiply-add.
 Tensor Rotate(const Tensor& x, const Tensor& cosine, const Tensor& sine, bool backwards) {
@@ -154,12 +152,12 @@ Tensor Attention(const DecoderLayerWeights& weights, const Tensor& x, const Laye
     const auto by_sequence = [&](const Tensor& t) {
       return t.view({batch, rows / batch, t.size(1), t.size(2)});
     };
-    attended = context.cache->Attend(context.cache_layer, by_sequence(q), by_sequence(k),
-                                     by_sequence(v));
+    attended =
+        context.cache->Attend(context.cache_layer, by_sequence(q), by_sequence(k), by_sequence(v));
   } else {
     const SegmentLayout& segments = *context.segments;
-    attended = PackedCausalAttention(q, k, v, segments.lengths, segments.cu_lengths,
-                                     segments.max_length);
+    attended =
+        PackedCausalAttention(q, k, v, segments.lengths, segments.cu_lengths, segments.max_length);
   }
   return ApplyLinear(weights.output, attended.reshape({rows, config.query_size()}), context,
                      layer * kPlaces + 3);
@@ -180,6 +178,8 @@ Tensor RunLayer(const DecoderLayerWeights& weights, const Tensor& x, const Layer
   return middle.add(FeedForward(weights, RmsNorm(middle, weights.ffn_norm, eps), context, layer));
 }
 
-Tensor Checkpointed(const Body& body, const Tensor& x) { return CheckpointFunction::apply(x, body); }
+Tensor Checkpointed(const Body& body, const Tensor& x) {
+  return CheckpointFunction::apply(x, body);
+}
 
 }  // namespace hearth::forge

@@ -76,8 +76,8 @@ Tensor ApplyRotary(const Tensor& x, const Rotary& rotary);
 // x [num_tokens, inputs] (already normed) -> [num_tokens, hidden_size]. `layer` is the place.
 Tensor Attention(const DecoderLayerWeights& weights, const Tensor& x, const LayerContext& context,
                  uint64_t layer);
-Tensor FeedForward(const DecoderLayerWeights& weights, const Tensor& x,
-                   const LayerContext& context, uint64_t layer);
+Tensor FeedForward(const DecoderLayerWeights& weights, const Tensor& x, const LayerContext& context,
+                   uint64_t layer);
 // Hidden state in, hidden state out: both residual branches.
 Tensor RunLayer(const DecoderLayerWeights& weights, const Tensor& x, const LayerContext& context,
                 uint64_t layer);

@@ -1,6 +1,7 @@
 // Decoder::Load: weights of a GGUF file or of a Hugging Face folder, into the decoder's own tensors
 // one after the other, so that no more than one is in memory twice.
 
+#include <ATen/Parallel.h>
 #include <sys/stat.h>
 
 #include <array>
@@ -66,7 +67,7 @@ Tensor Unpermuted(const Tensor& tensor, int64_t head_dim) {
 }
 
 Status CopyInto(const std::string& name, const Source& source, bool permuted, int64_t head_dim,
-                Tensor& target) {
+                const Tensor& target) {
   if (target.sizes() != at::IntArrayRef(source.shape))
     return MakeError(ErrorCode::kCorrupt, "tensor " + name + " is " + ShapeText(source.shape) +
                                               ", expected " + ShapeText(target.sizes().vec()));
@@ -94,45 +95,48 @@ std::string GgufNameOf(const std::string& name) {
 
 Result<Decoder> Decoder::Load(const std::string& path, const DecoderOptions& options) {
   struct stat info {};
+  const bool is_folder = stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
   Decoder decoder;
-  Status status;
-  if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
-    HEARTH_ASSIGN_OR_RETURN(decoder.config_, ConfigFromFolder(path));
-    HEARTH_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(path));
-    decoder.Allocate(options);
-    decoder.ForEachParameter([&](const std::string& name, Tensor& target) {
-      const auto found = checkpoint.tensors().find(name);
-      if (!status) return;
-      if (found == checkpoint.tensors().end()) {
-        status = MakeError(ErrorCode::kCorrupt, path + ": tensor " + name + " is missing");
-        return;
-      }
-      const SafeTensor& tensor = found->second;
-      status = CopyInto(name, {tensor.type, {tensor.shape.begin(), tensor.shape.end()}, tensor.data},
-                        /*permuted=*/false, decoder.config_.head_dim, target);
-    });
-  } else {
-    HEARTH_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
-    HEARTH_ASSIGN_OR_RETURN(decoder.config_, ConfigFromGguf(file));
-    decoder.Allocate(options);
-    decoder.ForEachParameter([&](const std::string& name, Tensor& target) {
-      if (!status) return;
-      const std::string gguf_name = GgufNameOf(name);
-      const GgufTensor* tensor = file.FindTensor(gguf_name);
-      if (tensor == nullptr) {
-        status = MakeError(ErrorCode::kCorrupt, path + ": tensor " + gguf_name + " is missing");
-        return;
-      }
-      const bool permuted = decoder.config_.architecture == "llama" &&
-                            (name.find("q_proj") != std::string::npos ||
-                             name.find("k_proj") != std::string::npos);
-      status = CopyInto(gguf_name,
-                        {tensor->type, {tensor->shape.rbegin(), tensor->shape.rend()}, tensor->data},
-                        permuted, decoder.config_.head_dim, target);
-    });
-  }
+  const Status status = CatchTorch(path, [&]() -> Status {
+    return is_folder ? decoder.LoadFolder(path, options) : decoder.LoadGguf(path, options);
+  });
   if (!status) return tl::unexpected<Error>(status.error());
   return decoder;
+}
+
+Status Decoder::LoadFolder(const std::string& path, const DecoderOptions& options) {
+  HEARTH_ASSIGN_OR_RETURN(config_, ConfigFromFolder(path));
+  HEARTH_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(path));
+  Allocate(options);
+  for (const NamedTensor& parameter : Parameters()) {
+    const auto found = checkpoint.tensors().find(parameter.name);
+    if (found == checkpoint.tensors().end())
+      return MakeError(ErrorCode::kCorrupt, path + ": tensor " + parameter.name + " is missing");
+    const SafeTensor& tensor = found->second;
+    HEARTH_RETURN_IF_ERROR(CopyInto(
+        parameter.name, {tensor.type, {tensor.shape.begin(), tensor.shape.end()}, tensor.data},
+        /*permuted=*/false, config_.head_dim, parameter.tensor));
+  }
+  return {};
+}
+
+Status Decoder::LoadGguf(const std::string& path, const DecoderOptions& options) {
+  HEARTH_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  HEARTH_ASSIGN_OR_RETURN(config_, ConfigFromGguf(file));
+  Allocate(options);
+  for (const NamedTensor& parameter : Parameters()) {
+    const std::string name = GgufNameOf(parameter.name);
+    const GgufTensor* tensor = file.FindTensor(name);
+    if (tensor == nullptr)
+      return MakeError(ErrorCode::kCorrupt, path + ": tensor " + name + " is missing");
+    const bool permuted =
+        config_.architecture == "llama" && (parameter.name.find("q_proj") != std::string::npos ||
+                                            parameter.name.find("k_proj") != std::string::npos);
+    HEARTH_RETURN_IF_ERROR(
+        CopyInto(name, {tensor->type, {tensor->shape.rbegin(), tensor->shape.rend()}, tensor->data},
+                 permuted, config_.head_dim, parameter.tensor));
+  }
+  return {};
 }
 
 }  // namespace hearth::forge

@@ -8,13 +8,17 @@
 #include <mutex>
 #include <new>
 
+#if !defined(HEARTH_TORCH_CUDA)
 #if HEARTH_TORCH_2 && __has_include(<cuda_runtime_api.h>)
 #define HEARTH_TORCH_CUDA 1
+#else
+#define HEARTH_TORCH_CUDA 0
+#endif
+#endif
+#if HEARTH_TORCH_CUDA
 #include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/jiterator.h>
 #include <c10/cuda/CUDACachingAllocator.h>
-#else
-#define HEARTH_TORCH_CUDA 0
 #endif
 
 namespace hearth::forge {
@@ -141,10 +145,8 @@ class RmsNormFunction : public torch::autograd::Function<RmsNormFunction> {
       x_gradient = scaled.sub(normed.mul(along)).mul(scale).to(x.scalar_type());
     }
     if (context->needs_input_grad(1)) {
-      weight_gradient = gradient.mul(normed)
-                            .reshape({-1, weight.size(0)})
-                            .sum(0)
-                            .to(weight.scalar_type());
+      weight_gradient =
+          gradient.mul(normed).reshape({-1, weight.size(0)}).sum(0).to(weight.scalar_type());
     }
     return {x_gradient, weight_gradient, Tensor()};
   }
@@ -236,8 +238,8 @@ Tensor CausalAttention(const Tensor& q, const Tensor& k, const Tensor& v) {
 #else
   const int64_t length = q.size(0), heads = q.size(1), kv_heads = k.size(1), dim = q.size(2);
   const Tensor queries = q.reshape({length, kv_heads, heads / kv_heads, dim}).permute({1, 2, 0, 3});
-  const Tensor keys = k.permute({1, 2, 0}).unsqueeze(1);    // [kv_heads, 1, dim, length]
-  const Tensor values = v.transpose(0, 1).unsqueeze(1);     // [kv_heads, 1, length, dim]
+  const Tensor keys = k.permute({1, 2, 0}).unsqueeze(1);  // [kv_heads, 1, dim, length]
+  const Tensor values = v.transpose(0, 1).unsqueeze(1);   // [kv_heads, 1, length, dim]
   const Tensor hidden =
       at::ones({length, length}, q.options().dtype(at::kBool)).triu_(/*diagonal=*/1);
   const Tensor scores = at::matmul(queries, keys).mul(1.0 / std::sqrt(static_cast<double>(dim)));
@@ -257,6 +259,28 @@ Tensor FusedRmsNorm(const Tensor& x, const Tensor& weight, double eps) {
 }
 
 Tensor FusedSwiGlu(const Tensor& gate, const Tensor& up) { return SwiGluFunction::apply(gate, up); }
+
+Tensor MatmulToFloat(const Tensor& a, const Tensor& b) {
+  if (a.scalar_type() == at::kFloat) return at::mm(a, b);
+#if HEARTH_TORCH_2
+  if (a.is_cuda()) return at::mm(a, b, at::kFloat);
+#endif
+  return at::mm(a, b).to(at::kFloat);
+}
+
+void AddMatmulToFloat(Tensor& sum, const Tensor& a, const Tensor& b) {
+  if (a.scalar_type() == at::kFloat) {
+    sum.addmm_(a, b);
+    return;
+  }
+#if HEARTH_TORCH_2
+  if (a.is_cuda()) {
+    at::addmm_out(sum, sum, a, b, at::kFloat);
+    return;
+  }
+#endif
+  sum.add_(at::mm(a, b));
+}
 
 Tensor PackedCausalAttention(const Tensor& q, const Tensor& k, const Tensor& v,
                              const std::vector<int64_t>& lengths,
@@ -284,8 +308,8 @@ void AdamWStep(Tensor weights, const Tensor& gradient, Tensor moment1, Tensor mo
   if (weights.is_cuda()) {
     // Pieces, since the fused kernel counts in 32 bits.
     constexpr int64_t kPiece = int64_t{1} << 28;
-    const Tensor step = at::full({}, static_cast<double>(hyper.step),
-                                 weights.options().dtype(at::kFloat));
+    const Tensor step =
+        at::full({}, static_cast<double>(hyper.step), weights.options().dtype(at::kFloat));
     const auto w = weights.split(kPiece), g = gradient.split(kPiece), m1 = moment1.split(kPiece),
                m2 = moment2.split(kPiece);
     const std::vector<Tensor> steps(w.size(), step);

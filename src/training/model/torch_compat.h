@@ -57,6 +57,11 @@ Status CatchTorch(std::string_view what, const std::function<Status()>& body);
 Tensor FusedRmsNorm(const Tensor& x, const Tensor& weight, double eps);
 Tensor FusedSwiGlu(const Tensor& gate, const Tensor& up);
 
+// Products of two matrices of one type in FP32. CUDA on 2.x: without rounding to that type first.
+Tensor MatmulToFloat(const Tensor& a, const Tensor& b);
+// sum [rows, columns] FP32 += a @ b.
+void AddMatmulToFloat(Tensor& sum, const Tensor& a, const Tensor& b);
+
 // Causal attention of packed sequences; no query sees another segment. Grouped queries: head h of
 // q reads KV head h / (num_heads / num_kv_heads).
 // q [tokens, num_heads, head_dim], k and v [tokens, num_kv_heads, head_dim] -> as q.
