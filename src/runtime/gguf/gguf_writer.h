@@ -35,6 +35,8 @@ class GgufWriter {
   void SetInt32Array(std::string key, std::vector<int64_t> values);
   void SetFloat32Array(std::string key, std::vector<double> values);
 
+  const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
+
   // `shape` as in GgufTensor: the fastest dimension first. Requires: 1 to 4 dimensions, none zero,
   // the first a multiple of the type's block; a name not used before.
   void AddTensor(std::string name, TensorType type, std::vector<uint64_t> shape,
