@@ -14,6 +14,7 @@
 // megabytes of cache, does not.
 
 #include <benchmark/benchmark.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
@@ -36,16 +37,18 @@ constexpr int kNumBlocks = kNumInputs / 32;
 constexpr size_t kCacheBytes = size_t{1} << 20;
 constexpr size_t kMemoryBytes = size_t{512} << 20;
 
-// Aligned as the images of models are.
+// On huge pages, as the images of models are.
 class Buffer {
  public:
   explicit Buffer(size_t size)
-      : bytes_(static_cast<std::byte*>(::operator new(size, kAlign))), size_(size) {}
+      : bytes_(static_cast<std::byte*>(::operator new(size, kAlign))), size_(size) {
+    madvise(bytes_.get(), size, MADV_HUGEPAGE);  // a wish
+  }
   std::byte* data() { return bytes_.get(); }
   size_t size() const { return size_; }
 
  private:
-  static constexpr std::align_val_t kAlign{4096};
+  static constexpr std::align_val_t kAlign{size_t{2} << 20};
   struct Delete {
     void operator()(std::byte* bytes) const { ::operator delete(bytes, kAlign); }
   };
@@ -174,7 +177,7 @@ void RegisterAll() {
         const std::string name = "few/" + what + (in_cache ? "/cache" : "/memory");
         benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
           Few(state, *table, format, in_cache);
-        })->DenseRange(1, in_cache ? kFewColumns : 1);
+        })->DenseRange(1, kFewColumns);
       }
       benchmark::RegisterBenchmark(("unpack/" + what).c_str(),
                                    [=](benchmark::State& state) { Unpack(state, *table, format); });

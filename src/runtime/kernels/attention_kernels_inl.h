@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "runtime/kernels/kernels.h"
+#include "runtime/kernels/prefetch_inl.h"
 
 namespace {
 
@@ -30,8 +31,6 @@ constexpr int kCacheLine = 64;
 
 using Scores = float[kMaxTileQueries][kKvBlockTokens];
 
-inline void Prefetch(const std::byte* p) { __builtin_prefetch(p); }
-
 // Scores of kQueries queries with the 64 tokens of a block. `upcoming` is prefetched as the keys
 // are read: as many bytes as they take.
 template <int kQueries>
@@ -45,8 +44,8 @@ inline void ScoresF16(const std::byte* k_block, int head_dim, const float* const
     }
     for (int d = 0; d < head_dim; ++d) {
       if (first == 0 && upcoming != nullptr) {
-        Prefetch(upcoming + d * 2 * kCacheLine);
-        Prefetch(upcoming + d * 2 * kCacheLine + kCacheLine);
+        PrefetchNear(upcoming + d * 2 * kCacheLine);
+        PrefetchNear(upcoming + d * 2 * kCacheLine + kCacheLine);
       }
       for (int j = 0; j < kVectorsTogether; ++j) {
         const V channel = LoadHalf(k + d * kKvBlockTokens + 16 * (first + j));
@@ -76,7 +75,7 @@ inline void ScoresInt8(const std::byte* k_block, int head_dim, const float* cons
         for (int j = 0; j < kVectorsTogether; ++j) part[r][j] = Set1(0.0f);
       }
       for (int d = group * 32; d < group * 32 + 32; ++d) {
-        if (first == 0 && upcoming != nullptr) Prefetch(upcoming + d * kCacheLine);
+        if (first == 0 && upcoming != nullptr) PrefetchNear(upcoming + d * kCacheLine);
         for (int j = 0; j < kVectorsTogether; ++j) {
           const V channel = LoadInt8(k + d * kKvBlockTokens + 16 * (first + j));
           for (int r = 0; r < kQueries; ++r) part[r][j] = Fma(Set1(q[r][d]), channel, part[r][j]);
@@ -123,7 +122,8 @@ inline void ScoresInt4(const std::byte* k_block, int head_dim, const float* cons
     }
     for (int d = 0; d < head_dim; ++d) {
       const uint8_t* channel = codes + d * kChannelBytes;
-      if (first == 0 && upcoming != nullptr && d % 2 == 0) Prefetch(upcoming + d * kChannelBytes);
+      if (first == 0 && upcoming != nullptr && d % 2 == 0)
+        PrefetchNear(upcoming + d * kChannelBytes);
       for (int j = 0; j < kVectorsTogether; ++j) {
         const int half = (first + j) / 2;
         const uint8_t* bytes = channel + (first + j) % 2 * 16;
@@ -193,7 +193,7 @@ inline void WeightedSum(const AttentionTile& tile, const ValueBlock& block, int 
     for (int t = begin; t < end; ++t) {
       if (upcoming != nullptr) {
         for (int j = 0; j < kVectors; j += 2)
-          Prefetch(upcoming + (t * tile.head_dim + channel + 16 * j) * 2);
+          PrefetchNear(upcoming + (t * tile.head_dim + channel + 16 * j) * 2);
       }
       for (int j = 0; j < kVectors; ++j) {
         const V value = LoadHalf(v + t * tile.head_dim + 16 * j);
@@ -204,7 +204,7 @@ inline void WeightedSum(const AttentionTile& tile, const ValueBlock& block, int 
     const auto* v = reinterpret_cast<const uint8_t*>(block.data) + channel / 2;
     for (int t = begin; t < end; ++t) {
       const uint8_t* codes = v + t * (tile.head_dim / 2);
-      if (upcoming != nullptr) Prefetch(upcoming + (t * tile.head_dim + channel) / 2);
+      if (upcoming != nullptr) PrefetchNear(upcoming + (t * tile.head_dim + channel) / 2);
       for (int j = 0; j < kVectors; j += 2) {
         const V scale = Set1(block.scales[t * groups + channel / 32 + j / 2]);
         const V minimum = Set1(block.minima[t * groups + channel / 32 + j / 2]);
@@ -220,7 +220,7 @@ inline void WeightedSum(const AttentionTile& tile, const ValueBlock& block, int 
   } else {
     const auto* v = reinterpret_cast<const int8_t*>(block.data) + channel;
     for (int t = begin; t < end; ++t) {
-      if (upcoming != nullptr) Prefetch(upcoming + t * tile.head_dim + channel);
+      if (upcoming != nullptr) PrefetchNear(upcoming + t * tile.head_dim + channel);
       for (int j = 0; j < kVectors; ++j) {
         const V scale = Set1(block.scales[t * groups + channel / 32 + j / 2]);
         const V value = Mul(LoadInt8(v + t * tile.head_dim + 16 * j), scale);

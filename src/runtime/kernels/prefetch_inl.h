@@ -1,0 +1,44 @@
+// Asking for memory ahead of its use. Not __builtin_prefetch: GCC 12 takes a function that does
+// nothing else for one without effect and drops the calls, silently. For the kernels' sources.
+#pragma once
+
+namespace {
+
+// Into the first-level cache.
+inline void PrefetchNear(const void* p) {
+#if defined(__x86_64__)
+  asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p)));
+#elif defined(__aarch64__)
+  asm volatile("prfm pldl1keep, %0" : : "Q"(*static_cast<const char*>(p)));
+#else
+  (void)p;
+#endif
+}
+
+// Into the second-level cache: leaves the few fill buffers of the first one free.
+inline void PrefetchFar(const void* p) {
+#if defined(__x86_64__)
+  asm volatile("prefetcht1 %0" : : "m"(*static_cast<const char*>(p)));
+#elif defined(__aarch64__)
+  asm volatile("prfm pldl2keep, %0" : : "Q"(*static_cast<const char*>(p)));
+#else
+  (void)p;
+#endif
+}
+
+// For the block of kBytes at `block` of a strip: what lies 1 KB on nearer, what lies 3 KB on near.
+// The processor's own prefetchers stop at each 4 KB page, which a core reads in about 250 ns; from
+// a memory of 16.6 GB/s per core, Q4_1 was read at 11.8 without this, 15.0 with one distance of 2
+// KB and 15.7 with the two (six columns: 9.2, 12.2, 11.9; four: 9.3, 11, 12.2); 4 KB and more lose
+// it all again. No loss in cache.
+template <int kBytes>
+inline void PrefetchStrip(const void* block) {
+  const auto* bytes = static_cast<const char*>(block);
+#pragma GCC unroll 16
+  for (int line = 0; line < kBytes; line += 64) {
+    PrefetchNear(bytes + 1024 + line);
+    PrefetchFar(bytes + 3072 + line);
+  }
+}
+
+}  // namespace
