@@ -177,11 +177,11 @@ void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, floa
 #pragma GCC unroll 1
     for (int b = 0; b < Format::kBlocks; ++b, tile += kColumns) {
       PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes);
-#pragma GCC unroll 2
+#pragma GCC unroll 1
       for (int rows = 0; rows < 2; ++rows) {
         Weights w;
         Format::Block(strip, group, b, rows, w);
-#pragma GCC unroll 8
+#pragma GCC unroll 1
         for (int c = 0; c < kColumns; ++c)
           acc[rows][c] = AddBlock<Format>(w, tile[c], acc[rows][c]);
       }
@@ -231,9 +231,55 @@ void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept 
   }
 }
 
-// One block of kColumns columns, all 16 rows. A broadcast activation dword serves both halves of
-// the rows, a weight vector all columns; with six columns twelve of the sixteen registers hold
-// sums. The float accumulators wait in memory meanwhile.
+// kStep groups of kColumns columns, all 16 rows, widened at once. A broadcast activation dword
+// serves both halves of the rows, a weight vector all columns; with six columns twelve of the
+// sixteen registers hold sums. The loop over groups stays one: unrolled, the compiler moves all
+// products to the front and has them wait in memory.
+template <class Format, int kColumns, int kStep>
+inline void AddManyGroups(const PanelBlock& panel, const ActBlock* tile, int first,
+                          __m256i (*sum)[kColumns]) {
+  __m256i pairs[2][kColumns];
+#pragma GCC unroll 6
+  for (int c = 0; c < kColumns; ++c) pairs[0][c] = pairs[1][c] = _mm256_setzero_si256();
+#pragma GCC unroll 1
+  for (int g = first; g < first + kStep; ++g) {
+    const __m256i low = LoadVector(panel.codes[g]), high = LoadVector(panel.codes[g] + 32);
+#pragma GCC unroll 6
+    for (int c = 0; c < kColumns; ++c) {
+      const __m256i activations = BroadcastDword(tile[c].q + 4 * g);
+      pairs[0][c] = _mm256_add_epi16(pairs[0][c], PairProducts<Format>(low, activations));
+      pairs[1][c] = _mm256_add_epi16(pairs[1][c], PairProducts<Format>(high, activations));
+    }
+  }
+#pragma GCC unroll 6
+  for (int c = 0; c < kColumns; ++c) {
+    sum[0][c] = Widen(pairs[0][c], sum[0][c]);
+    sum[1][c] = Widen(pairs[1][c], sum[1][c]);
+  }
+}
+
+// The same for one or two groups, whose pairs need not be kept.
+template <class Format, int kColumns, int kStep>
+inline void AddFewGroups(const PanelBlock& panel, const ActBlock* tile, int first,
+                         __m256i (*sum)[kColumns]) {
+#pragma GCC unroll 2
+  for (int rows = 0; rows < 2; ++rows) {
+    __m256i codes[kStep];
+#pragma GCC unroll 2
+    for (int i = 0; i < kStep; ++i) codes[i] = LoadVector(panel.codes[first + i] + 32 * rows);
+#pragma GCC unroll 6
+    for (int c = 0; c < kColumns; ++c) {
+      __m256i pairs = PairProducts<Format>(codes[0], BroadcastDword(tile[c].q + 4 * first));
+      if constexpr (kStep == 2) {
+        pairs = _mm256_add_epi16(
+            pairs, PairProducts<Format>(codes[1], BroadcastDword(tile[c].q + 4 * first + 4)));
+      }
+      sum[rows][c] = Widen(pairs, sum[rows][c]);
+    }
+  }
+}
+
+// One block of kColumns columns, all 16 rows. The float accumulators wait in memory meanwhile.
 template <class Format, int kColumns>
 inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile, __m256 (*acc)[kColumns]) {
   constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
@@ -247,24 +293,12 @@ inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile, __m256 
 #pragma GCC unroll 6
     for (int c = 0; c < kColumns; ++c)
       sum[0][c] = sum[1][c] = StartValue<Format>(tile[c], kScales == 2 ? 1 + s : 0);
-#pragma GCC unroll 8
+#pragma GCC unroll 1
     for (int first = s * kGroups; first < s * kGroups + kGroups; first += kStep) {
-      __m256i pairs[2][kColumns];
-#pragma GCC unroll 8
-      for (int g = first; g < first + kStep; ++g) {
-        const __m256i low = LoadVector(panel.codes[g]), high = LoadVector(panel.codes[g] + 32);
-#pragma GCC unroll 6
-        for (int c = 0; c < kColumns; ++c) {
-          const __m256i activations = BroadcastDword(tile[c].q + 4 * g);
-          const __m256i p0 = PairProducts<Format>(low, activations),
-                        p1 = PairProducts<Format>(high, activations);
-          pairs[0][c] = g == first ? p0 : _mm256_add_epi16(pairs[0][c], p0);
-          pairs[1][c] = g == first ? p1 : _mm256_add_epi16(pairs[1][c], p1);
-          if (g == first + kStep - 1) {
-            sum[0][c] = Widen(pairs[0][c], sum[0][c]);
-            sum[1][c] = Widen(pairs[1][c], sum[1][c]);
-          }
-        }
+      if constexpr (kStep <= 2) {
+        AddFewGroups<Format, kColumns, kStep>(panel, tile, first, sum);
+      } else {
+        AddManyGroups<Format, kColumns, kStep>(panel, tile, first, sum);
       }
     }
 #pragma GCC unroll 2
