@@ -116,7 +116,7 @@ class UsageTest(CliTest):
     def test_version(self):
         self.assertRegex(self.assert_ok(hearth("--version", model=None)), r"^hearth \d+\.\d+\.\d+\n$")
         version = json.loads(self.assert_ok(hearth("version", "--json", model=None)))
-        self.assertIn(version["kernels"], ("scalar", "avx2", "avx512", "amx", "neon"))
+        self.assertIn(version["kernels"], ("scalar", "avx2", "avx_vnni", "avx512", "amx", "neon"))
 
     def test_help_of_every_command_has_examples(self):
         top = self.assert_ok(hearth("--help", model=None))

@@ -28,6 +28,13 @@ bool HasF16c() {
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
 
+// Nor is this one.
+bool HasAvxVnni() {
+  constexpr unsigned kAvxVnniBit = 1u << 4;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kAvxVnniBit) != 0;
+}
+
 // The CPU has the tile unit, and Linux lets this process use it: each thread's state grows by 8 KB
 // where it does, so it must be asked for, once per process (arch_prctl(2) of Linux 5.16).
 bool TilesAllowed() {
@@ -43,10 +50,12 @@ bool TilesAllowed() {
 // A table is asked for only where the CPU has its instructions: the function that fills it is
 // compiled with them too.
 std::vector<Candidate> Candidates() {
-  const KernelTable *avx2 = nullptr, *avx512 = nullptr, *amx = nullptr, *neon = nullptr;
+  const KernelTable *avx2 = nullptr, *avx_vnni = nullptr, *avx512 = nullptr, *amx = nullptr,
+                    *neon = nullptr;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c()) {
     avx2 = &Avx2Kernels();
+    if (HasAvxVnni()) avx_vnni = &AvxVnniKernels();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vnni")) {
@@ -58,11 +67,8 @@ std::vector<Candidate> Candidates() {
 #elif defined(__aarch64__)
   if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) neon = &NeonKernels();
 #endif
-  return {{"scalar", &ScalarKernels()},
-          {"avx2", avx2},
-          {"avx512", avx512},
-          {"amx", amx},
-          {"neon", neon}};
+  return {{"scalar", &ScalarKernels()}, {"avx2", avx2}, {"avx_vnni", avx_vnni},
+          {"avx512", avx512},           {"amx", amx},   {"neon", neon}};
 }
 
 const KernelTable* Choose() {

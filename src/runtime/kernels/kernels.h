@@ -142,7 +142,7 @@ struct AttentionState {
 };
 
 struct KernelTable {
-  const char* name;  // "scalar", "avx2", "avx512", "amx", "neon"
+  const char* name;  // "scalar", "avx2", "avx_vnni", "avx512", "amx", "neon"
   int tile_columns;  // of a full tile of activations
 
   MatmulKernels matmul[kNumStripFormats];
@@ -198,7 +198,8 @@ struct KernelTable {
   int64_t (*int8_peak)(int64_t rounds) noexcept;
 };
 
-// The best table this CPU runs, chosen once. HEARTH_FORCE_ISA (scalar, avx2, avx512, amx, neon)
+// The best table this CPU runs, chosen once. HEARTH_FORCE_ISA (scalar, avx2, avx_vnni, avx512, amx,
+// neon)
 // overrides it.
 const KernelTable& Kernels();
 

@@ -489,7 +489,7 @@ TEST(Dispatch, RefusesAnUnknownInstructionSetByName) {
 TEST(Dispatch, RefusesAnInstructionSetTheCpuLacks) {
   // No CPU runs all of them.
   std::vector<std::string> refused;
-  for (const char* name : {"scalar", "avx2", "avx512", "amx", "neon"}) {
+  for (const char* name : {"scalar", "avx2", "avx_vnni", "avx512", "amx", "neon"}) {
     const auto table = FindKernels(name);
     if (table) {
       EXPECT_STREQ((*table)->name, name);
@@ -500,7 +500,7 @@ TEST(Dispatch, RefusesAnInstructionSetTheCpuLacks) {
     refused.push_back(name);
   }
   EXPECT_THAT(refused, testing::Not(testing::IsEmpty()));
-  EXPECT_EQ(refused.size() + AvailableKernels().size(), 5u);
+  EXPECT_EQ(refused.size() + AvailableKernels().size(), 6u);
 }
 
 // Sets HEARTH_FORCE_ISA for one scope.

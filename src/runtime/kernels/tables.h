@@ -8,6 +8,7 @@ namespace hearth {
 const KernelTable& ScalarKernels();
 #if defined(__x86_64__)
 const KernelTable& Avx2Kernels();
+const KernelTable& AvxVnniKernels();
 const KernelTable& Avx512Kernels();
 const KernelTable& AmxKernels();
 #elif defined(__aarch64__)
