@@ -19,8 +19,8 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Memory in huge pages where the system grants them, as images of weights lie in: a sweep over small
-// pages is slower, and no limit for them.
+// Memory in huge pages where the system grants them, as images of weights lie in: a sweep over
+// small pages is slower, and no limit for them.
 class HugeFloats {
  public:
   explicit HugeFloats(size_t count)

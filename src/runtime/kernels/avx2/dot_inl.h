@@ -1,6 +1,6 @@
 #pragma once
-// Dot products of bytes for matmul_inl.h, with AVX2 alone: vpmaddubsw multiplies unsigned codes with
-// a broadcast dword of signed activations and adds pairs in 16 bits; vpmaddwd widens to 32.
+// Dot products of bytes for matmul_inl.h, with AVX2 alone: vpmaddubsw multiplies unsigned codes
+// with a broadcast dword of signed activations and adds pairs in 16 bits; vpmaddwd widens to 32.
 //
 // No sum in 16 bits ever saturates: activations lie within +-127, so that a pair of products is at
 // most 2 * 127 * (2^bits - 1), and kGroupsIn16Bits of those are added before they are widened.

@@ -1,7 +1,7 @@
 #pragma once
-// Dot products of bytes for avx2/matmul_inl.h with AVX-VNNI: vpdpbusd multiplies four unsigned codes
-// with four signed activations and adds all to a 32-bit sum. Signed codes go through it as |code|
-// times the activation with the code's sign.
+// Dot products of bytes for avx2/matmul_inl.h with AVX-VNNI: vpdpbusd multiplies four unsigned
+// codes with four signed activations and adds all to a 32-bit sum. Signed codes go through it as
+// |code| times the activation with the code's sign.
 
 #include "runtime/kernels/avx2/blocks_inl.h"
 

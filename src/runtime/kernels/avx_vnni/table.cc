@@ -50,9 +50,9 @@ hearth::KernelTable MakeTable() {
   hearth::KernelTable table = hearth::Avx2Kernels();
   table.name = "avx_vnni";
   const hearth::MatmulKernels in_order[hearth::kNumStripFormats] = {
-      MakeKernels<Q4_0>(), MakeKernels<Q4_1>(), MakeKernels<Q5_0>(), MakeKernels<Q5_1>(),
+      MakeKernels<Q4_0>(), MakeKernels<Q4_1>(),  MakeKernels<Q5_0>(), MakeKernels<Q5_1>(),
       MakeKernels<Q8_0>(), MakeKernels<Iq4Nl>(), MakeKernels<Q2_K>(), MakeKernels<Q3_K>(),
-      MakeKernels<Q4_K>(), MakeKernels<Q5_K>(), MakeKernels<Q6_K>()};
+      MakeKernels<Q4_K>(), MakeKernels<Q5_K>(),  MakeKernels<Q6_K>()};
   for (int i = 0; i < hearth::kNumStripFormats; ++i) table.matmul[i] = in_order[i];
   table.int8_peak = Int8Peak;
   return table;
