@@ -233,23 +233,40 @@ inline void WeightedSum(const AttentionTile& tile, const ValueBlock& block, int 
   }
 }
 
+template <int kQueries>
+struct QueriesAtOnce {};
+
+// Queries 0 to active - 1 in groups that share one read of keys or values: run(QueriesAtOnce<n>,
+// first). Never one alone where it can be helped: heads in groups of six or seven are common.
+template <typename Run>
+inline void ForQueriesAtOnce(int active, const Run& run) {
+  for (int first = 0; first < active;) {
+    const int left = active - first;
+    if (left >= 7 || left == 4) {
+      run(QueriesAtOnce<4>(), first);
+      first += 4;
+    } else if (left >= 3) {
+      run(QueriesAtOnce<3>(), first);
+      first += 3;
+    } else if (left == 2) {
+      run(QueriesAtOnce<2>(), first);
+      first += 2;
+    } else {
+      run(QueriesAtOnce<1>(), first);
+      first += 1;
+    }
+  }
+}
+
 template <int kVectors>
 inline void WeightedSums(const AttentionTile& tile, const ValueBlock& block, int channel, int begin,
                          int end, const float* const* p, const float* alpha,
                          const std::byte* upcoming, float* const* out, int active) {
-  int a = 0;
-  for (; a + 4 <= active; a += 4) {
-    WeightedSum<4, kVectors>(tile, block, channel, begin, end, p + a, alpha + a,
-                             a == 0 ? upcoming : nullptr, out + a);
-  }
-  for (; a + 3 <= active; a += 3) {
-    WeightedSum<3, kVectors>(tile, block, channel, begin, end, p + a, alpha + a,
-                             a == 0 ? upcoming : nullptr, out + a);
-  }
-  for (; a < active; ++a) {
-    WeightedSum<1, kVectors>(tile, block, channel, begin, end, p + a, alpha + a,
-                             a == 0 ? upcoming : nullptr, out + a);
-  }
+  const auto run = [&]<int kQueries>(QueriesAtOnce<kQueries>, int a) {
+    WeightedSum<kQueries, kVectors>(tile, block, channel, begin, end, p + a, alpha + a,
+                                    a == 0 ? upcoming : nullptr, out + a);
+  };
+  ForQueriesAtOnce(active, run);
 }
 
 // Scores of one query with a block to e^(score - maximum), the sum and the maximum updated. Returns
@@ -311,13 +328,9 @@ void Attention(const AttentionTile& tile, int first_block, int last_block,
     const std::byte* next_keys = block + 1 < last_block ? tile.k_blocks[block + 1] : nullptr;
     const KvStorage keys = block == tile.open_block ? KvStorage::kF16 : tile.storage;
     const int head_dim = tile.head_dim;
-    int r = 0;
-    for (; r + 4 <= active; r += 4)
-      ScoresOf<4>(keys, head_dim, k_block, q + r, r == 0 ? v_block : nullptr, scores + r);
-    for (; r + 3 <= active; r += 3)
-      ScoresOf<3>(keys, head_dim, k_block, q + r, r == 0 ? v_block : nullptr, scores + r);
-    for (; r < active; ++r)
-      ScoresOf<1>(keys, head_dim, k_block, q + r, r == 0 ? v_block : nullptr, scores + r);
+    ForQueriesAtOnce(active, [&]<int kQueries>(QueriesAtOnce<kQueries>, int r) {
+      ScoresOf<kQueries>(keys, head_dim, k_block, q + r, r == 0 ? v_block : nullptr, scores + r);
+    });
 
     float alpha[kMaxTileQueries];
     const float* p[kMaxTileQueries];
