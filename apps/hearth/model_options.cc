@@ -150,6 +150,10 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags,
     Note(std::string("KV cache in ") + KvTypeName(description.kv_type) + " instead of " +
          KvTypeName(options.kv_type) + ": " + description.kv_note);
   }
+  if (!description.weights_note.empty()) {
+    Note("the prepared model is kept in memory only, so that each start prepares it again: " +
+         description.weights_note);
+  }
   model.load_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return model;

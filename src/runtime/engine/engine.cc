@@ -288,8 +288,10 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
   if (impl->description.is_embedding_model) {
     HEARTH_ASSIGN_OR_RETURN(impl->encoder,
                             BertEncoder::Load(impl->file, *impl->pool, decoder_options));
+    impl->description.weights_note = impl->encoder->image().why_in_memory();
   } else {
     HEARTH_ASSIGN_OR_RETURN(impl->decoder, Decoder::Load(impl->file, *impl->pool, decoder_options));
+    impl->description.weights_note = impl->decoder->image().why_in_memory();
     if (options.kv_type != KvType::kF16 && options.check_kv_type)
       HEARTH_RETURN_IF_ERROR(impl->CheckKvType());
     const KvShape shape = impl->decoder->kv_shape(StorageOf(impl->description.kv_type));

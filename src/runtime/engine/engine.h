@@ -79,6 +79,9 @@ struct ModelDescription {
   std::string kv_note;             // why it is not the type asked for; empty: it is
   bool is_embedding_model = false;
   std::string chat_template;                                   // empty: none
+  // Of a loaded model: why the re-laid weights are in memory although the cache was to keep them,
+  // so that the next start re-lays them again; empty: they are kept, or were not to be.
+  std::string weights_note;
   std::vector<std::pair<std::string, int64_t>> bytes_by_type;  // "Q4_K" -> bytes, largest first
 };
 

@@ -22,6 +22,7 @@ class BertEncoder {
                                                    const DecoderOptions& options);
 
   const HParams& hparams() const { return hparams_; }
+  const WeightImage& image() const { return image_; }
 
   // The embedding [hidden_size] of one text, unit length. Requires 1 to context_length tokens of
   // the vocabulary, [CLS] and [SEP] included.
