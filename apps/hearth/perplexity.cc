@@ -92,10 +92,6 @@ int Perplexity(const PerplexityFlags& flags) {
   Engine& engine = model->backend->engine();
   if (!model->backend->card().can_generate)
     return Fail(model->backend->card().id + " is an embedding model; it predicts no text");
-  if (engine.context_length() < window) {
-    return Fail("--context " + std::to_string(window) + " is more than " +
-                model->backend->card().id + " holds: " + std::to_string(engine.context_length()));
-  }
   std::vector<TokenId> tokens = engine.tokenizer().Encode(*text, /*add_special=*/true);
   const auto num_tokens = static_cast<int64_t>(tokens.size());
   int64_t num_windows = num_tokens / window;

@@ -275,8 +275,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
                      path + ": the tokenizer has " + std::to_string(impl->tokenizer->vocab_size()) +
                          " tokens, the model " + std::to_string(impl->description.vocab_size));
   }
-  const int wanted = options.context_length > 0 ? options.context_length : kDefaultContextLength;
-  impl->context_length = std::min(wanted, impl->description.context_length);
+  HEARTH_ASSIGN_OR_RETURN(impl->context_length,
+                          ContextLength(impl->description, options.context_length));
   impl->pool = std::make_unique<ThreadPool>(options.num_threads);
 
   DecoderOptions decoder_options;
@@ -333,6 +333,17 @@ Result<ModelDescription> Engine::Describe(const std::string& path, KvType kv_typ
   }
   TakeKvChoice(choice, &description);
   return description;
+}
+
+Result<int> Engine::ContextLength(const ModelDescription& description, int asked) {
+  if (asked <= 0) return std::min(kDefaultContextLength, description.context_length);
+  if (asked > description.context_length) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "a context of " + std::to_string(asked) + " tokens is more than " +
+                         description.name +
+                         " was trained for: " + std::to_string(description.context_length));
+  }
+  return asked;
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -100,14 +100,19 @@ struct EngineLoad {
 class Engine {
  public:
   // Errors: those of GgufFile::Open; kUnsupported for an architecture we lack (named); kCorrupt for
-  // missing or misshapen tensors; kResourceExhausted when the KV budget does not hold one context
-  // (says how much it needs).
+  // missing or misshapen tensors; kInvalidArgument for a context longer than the model's (names
+  // both); kResourceExhausted when the KV budget does not hold one context (says how much it
+  // needs).
   static Result<std::unique_ptr<Engine>> Load(const std::string& path,
                                               const EngineOptions& options);
   // Reads only the header; no weights are loaded.
   static Result<ModelDescription> Describe(const std::string& path, KvType kv_type = KvType::kF16);
   ~Engine();
 
+  // What a model is loaded with when `asked` tokens of context are asked for; 0: the model's own,
+  // at most 8192. Errors: kInvalidArgument naming both when that is more than the model was trained
+  // for.
+  static Result<int> ContextLength(const ModelDescription& description, int asked);
   const ModelDescription& description() const;
   const Tokenizer& tokenizer() const;
   int context_length() const;  // of prompt and answer together, as this engine was loaded
