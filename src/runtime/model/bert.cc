@@ -106,6 +106,7 @@ Status BertEncoder::LoadWeights(const DecoderOptions& options) {
     HEARTH_RETURN_IF_ERROR(norm(prefix + "attn_output_norm", &layer.attention_norm));
     HEARTH_RETURN_IF_ERROR(norm(prefix + "layer_output_norm", &layer.output_norm));
   }
+  HEARTH_RETURN_IF_ERROR(find.RefuseUnknown("bert"));
   HEARTH_ASSIGN_OR_RETURN(image_,
                           WeightImage::Open(*file_, find.matrices(), *pool_, options.image));
   for (size_t i = 0; i < find.targets().size(); ++i) *find.targets()[i] = image_.matrix(i);
