@@ -426,12 +426,14 @@ Result<EmbeddingResult> Engine::Embed(std::string_view text) {
     return MakeError(ErrorCode::kUnsupported,
                      impl_->description.name + " is not an embedding model");
   }
-  const std::vector<TokenId> tokens = impl_->tokenizer->Encode(text, true);
-  if (static_cast<int>(tokens.size()) > impl_->context_length) {
-    return MakeError(ErrorCode::kInvalidArgument, "the text has " + std::to_string(tokens.size()) +
-                                                      " tokens, " + impl_->description.name +
-                                                      " takes " +
-                                                      std::to_string(impl_->context_length));
+  const auto most =
+      static_cast<size_t>(std::min(impl_->context_length, impl_->encoder->max_tokens()));
+  std::vector<TokenId> tokens = impl_->tokenizer->Encode(text, true);
+  if (tokens.size() > most) {
+    // The mark at the end (BERT's [SEP]) stays.
+    const bool ends_with_mark = most > 1 && tokens.back() == impl_->tokenizer->eos();
+    tokens.resize(most);
+    if (ends_with_mark) tokens.back() = *impl_->tokenizer->eos();
   }
   return impl_->RunOnEngine<Result<EmbeddingResult>>([&]() -> Result<EmbeddingResult> {
     return EmbeddingResult{impl_->encoder->Embed(tokens), static_cast<int>(tokens.size())};

@@ -133,8 +133,9 @@ class Engine {
   };
   Result<ChatTokens> RenderChat(jinja::Object context) const;
 
-  // Sentence embedding. Errors: kUnsupported for a model that is not an embedding model,
-  // kInvalidArgument when too long.
+  // Sentence embedding. A text longer than the model takes is cut off there, as
+  // sentence-transformers does; num_tokens is what was read of it. Errors: kUnsupported for a model
+  // that is not an embedding model.
   Result<EmbeddingResult> Embed(std::string_view text);
 
   // Natural log of the probability of tokens[i + 1] given tokens[0..i], for i >= first - 1; runs

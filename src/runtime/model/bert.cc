@@ -69,6 +69,14 @@ Status BertEncoder::LoadWeights(const DecoderOptions& options) {
                                                   " is not supported (1: mean, 2: CLS)");
   }
   pooling_ = static_cast<Pooling>(pooling);
+  constexpr const char* kMaxTokens = "hearth.embedding.max_tokens";
+  HEARTH_ASSIGN_OR_RETURN(const int64_t max_tokens, file_->GetIntOr(kMaxTokens, h.context_length));
+  if (max_tokens < 3 || max_tokens > h.context_length) {  // [CLS], a token of the text, [SEP]
+    return MakeError(ErrorCode::kCorrupt, std::string(kMaxTokens) + " is " +
+                                              std::to_string(max_tokens) + ", expected 3 to " +
+                                              std::to_string(h.context_length));
+  }
+  max_tokens_ = static_cast<int>(max_tokens);
   TensorFinder find(*file_);
   HEARTH_ASSIGN_OR_RETURN(words_, find.Table("token_embd.weight", h.vocab_size, h.hidden_size));
   HEARTH_ASSIGN_OR_RETURN(positions_,
