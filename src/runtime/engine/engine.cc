@@ -174,7 +174,7 @@ struct Engine::Impl {
 Status Engine::Impl::CheckKvType() {
   HEARTH_ASSIGN_OR_RETURN(const KvChoice choice,
                           ChooseKvType(options.kv_type, VerdictsOf(file, options), *decoder,
-                                       *tokenizer, context_length));
+                                       *tokenizer, context_length, options.on_kv_check_progress));
   TakeKvChoice(choice, &description);
   return {};
 }
