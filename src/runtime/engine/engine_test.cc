@@ -189,7 +189,12 @@ INSTANTIATE_TEST_SUITE_P(
                       ModelCase{"Qwen3Q5_0", Tiny("qwen3", TensorType::kQ5_0)},
                       ModelCase{"Qwen3Q2_K", Tiny("qwen3", TensorType::kQ2_K, 256)},
                       ModelCase{"Gemma3Q4_0", Tiny("gemma3", TensorType::kQ4_0)},
-                      ModelCase{"Gemma3BF16", Tiny("gemma3", TensorType::kBF16)}),
+                      ModelCase{"Gemma3BF16", Tiny("gemma3", TensorType::kBF16)},
+                      ModelCase{"LlamaF32", Tiny("llama", TensorType::kF32)},
+                      ModelCase{"Qwen2Q5_1", Tiny("qwen2", TensorType::kQ5_1)},
+                      ModelCase{"LlamaQ3_K", Tiny("llama", TensorType::kQ3_K, 256)},
+                      ModelCase{"Gemma3Q5_K", Tiny("gemma3", TensorType::kQ5_K, 256)},
+                      ModelCase{"Qwen3IQ4_NL", Tiny("qwen3", TensorType::kIQ4_NL)}),
     [](const auto& test) { return test.param.name; });
 
 TEST_P(EveryModel, ABatchedAnswerIsTheAnswerAlone) {
