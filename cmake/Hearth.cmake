@@ -41,7 +41,8 @@ function(hearth_test name)
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
 endfunction()
 
-# A libFuzzer target; its seed corpus is the folder given, its empty run is a test.
+# A libFuzzer target, only built with HEARTH_FUZZ. scripts/fuzz runs them all, each on its seed corpus (the folder corpus/
+# beside its source, where there is one); CTest does not.
 function(hearth_fuzz name)
   if(NOT HEARTH_FUZZ)
     return()

@@ -191,10 +191,12 @@ class Chat {
     if (!prompt) return GiveUp(prompt.error());
     GenerateRequest request = RequestOf(settings_);
     request.prompt = prompt->tokens;
-    Result<Answer> answer = GenerateAnswer(backend_, std::move(request), [](std::string_view text) {
-      PrintUntrusted(text);
-      FlushOutput();
-    });
+    Result<Answer> answer =
+        GenerateAnswer(backend_, std::move(request), backend_.engine().options().max_batch_tokens,
+                       [](std::string_view text) {
+                         PrintUntrusted(text);
+                         FlushOutput();
+                       });
     if (!answer) return GiveUp(answer.error());
     interrupted_ = answer->interrupted;
     InterruptGuard::Reset();

@@ -66,7 +66,9 @@ int Embed(const EmbedFlags& flags) {
     // Nine digits give a float back exactly.
     for (const float value : result->values)
       line += Format(line.empty() ? "%.9g" : " %.9g", static_cast<double>(value));
+    if (StdoutIsTerminal()) bar.Clear();
     Print(line + "\n");
+    if (StdoutIsTerminal()) FlushOutput();  // before the bar comes back below it
   }
   bar.Clear();
   if (flags.json)

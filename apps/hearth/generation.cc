@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "apps/hearth/interrupt.h"
+#include "apps/hearth/progress.h"
 #include "apps/hearth/terminal.h"
 
 namespace hearth {
@@ -23,11 +24,37 @@ struct EventQueue {
   std::deque<GenerateEvent> events;
 };
 
+// How much of a prompt is read, as far as a backend's counters tell.
+class PrefillProgress {
+ public:
+  PrefillProgress(const Backend& backend, size_t prompt_tokens, int tokens_per_pass)
+      : backend_(backend),
+        before_(backend.load()),
+        prompt_tokens_(static_cast<double>(prompt_tokens)),
+        tokens_per_pass_(tokens_per_pass) {}
+
+  double Done() const {
+    const BackendLoad now = backend_.load();
+    const auto passes = static_cast<double>(now.steps - before_.steps);
+    const auto cached = static_cast<double>(now.prefix_cache_hits - before_.prefix_cache_hits);
+    return (cached + passes * tokens_per_pass_) / prompt_tokens_;
+  }
+
+ private:
+  const Backend& backend_;
+  const BackendLoad before_;
+  const double prompt_tokens_;
+  const int tokens_per_pass_;
+};
+
 }  // namespace
 
-Result<Answer> GenerateAnswer(Backend& backend, GenerateRequest request,
+Result<Answer> GenerateAnswer(Backend& backend, GenerateRequest request, int tokens_per_pass,
                               const std::function<void(std::string_view)>& on_text) {
   Answer answer;
+  const PrefillProgress prefill(backend, request.prompt.size(), tokens_per_pass);
+  ProgressBar bar("Reading the prompt");
+  bool reading = true;
   answer.seed = request.sampling.seed;
   // Shared: should we leave early, the engine may still hold the sink.
   const auto queue = std::make_shared<EventQueue>();
@@ -49,6 +76,12 @@ Result<Answer> GenerateAnswer(Backend& backend, GenerateRequest request,
     if (InterruptGuard::Requested() && !answer.interrupted) {
       answer.interrupted = true;
       backend.Cancel(id);
+    }
+    if (!events.empty() || answer.interrupted) {
+      reading = false;
+      bar.Clear();
+    } else if (reading) {
+      bar.Update(prefill.Done());
     }
     for (GenerateEvent& event : events) {
       if (!event.text.empty() && !answer.interrupted) {

@@ -19,9 +19,11 @@ struct Answer {
   bool interrupted = false;  // by Ctrl-C; text is what came before it
 };
 
+// Reading a long prompt takes seconds: a bar on standard error says how far it is, counted in the
+// passes of up to `tokens_per_pass` prompt tokens that a backend without other requests has run.
 // Requires an InterruptGuard in the caller, or Ctrl-C ends the program. Errors: those of
 // Backend::Generate, and whatever ended the request.
-Result<Answer> GenerateAnswer(Backend& backend, GenerateRequest request,
+Result<Answer> GenerateAnswer(Backend& backend, GenerateRequest request, int tokens_per_pass,
                               const std::function<void(std::string_view)>& on_text);
 
 // "stop", "length", "interrupted"; as OpenAI names them where it does.

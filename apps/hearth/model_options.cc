@@ -141,11 +141,19 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags,
   if (adjust) adjust(options);
   const auto start = std::chrono::steady_clock::now();
   {
-    ProgressBar bar("Preparing the model (once)");
+    ProgressBar bar("Preparing the model (once)"), check("Checking the KV type (once)");
     options.on_load_progress = [&bar](double done) { bar.Update(done); };
+    options.on_kv_check_progress = [&bar, &check](double done) {
+      bar.Clear();
+      check.Update(done);
+    };
     HEARTH_ASSIGN_OR_RETURN(model.backend, EngineBackend::Load(model.path, options));
   }
   const ModelDescription& description = model.backend->engine().description();
+  if (!description.weights_note.empty()) {
+    Note("the prepared model is kept in memory only, so that each start prepares it again: " +
+         description.weights_note);
+  }
   if (!description.kv_note.empty()) {
     Note(std::string("KV cache in ") + KvTypeName(description.kv_type) + " instead of " +
          KvTypeName(options.kv_type) + ": " + description.kv_note);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -12,7 +11,7 @@
 #include "apps/hearth/json_output.h"
 #include "apps/hearth/model_options.h"
 #include "apps/hearth/progress.h"
-#include "apps/hearth/score_sum.h"
+#include "apps/hearth/score_windows.h"
 #include "apps/hearth/terminal.h"
 #include "runtime/engine/kv_check.h"
 
@@ -36,31 +35,20 @@ Result<std::string> ReadText(const std::string& path) {
   return text;
 }
 
-// Windows of `window` tokens side by side; a rest at the end is left out. Of each, the tokens
-// behind the middle are predicted from all before them, the window's first token replaced by BOS
-// where the tokenizer adds one.
-Result<ScoreSum> ScoreWindows(Engine& engine, std::vector<TokenId> tokens, int window,
-                              int num_windows) {
-  const Tokenizer& tokenizer = engine.tokenizer();
-  ScoreSum sum;
-  ProgressBar bar("Scoring");
-  for (int i = 0; i < num_windows; ++i) {
-    bar.Update(static_cast<double>(i) / num_windows);
-    const std::span<TokenId> slice =
-        std::span(tokens).subspan(static_cast<size_t>(i) * window, window);
-    if (tokenizer.adds_bos() && tokenizer.bos()) slice[0] = *tokenizer.bos();
-    HEARTH_ASSIGN_OR_RETURN(const std::vector<float> scores, engine.Score(slice, window / 2 + 1));
-    for (const float score : scores) sum.Add(score);
-  }
-  return sum;
-}
-
 // What the KV type changes, over the first window of the text.
 int CompareKvTypes(const PerplexityFlags& flags, const std::string& text) {
   const Result<std::string> path = ResolveModelPath(flags.model.model);
   if (!path) return Fail(path.error());
-  const Result<KvAgreement> result =
-      CompareKv(*path, EngineOptionsOf(flags.model), text, flags.model.context_length);
+  ProgressBar load("Preparing the model (once)"), bar("Comparing");
+  EngineOptions options = EngineOptionsOf(flags.model);
+  options.on_load_progress = [&load](double done) { load.Update(done); };
+  options.on_kv_check_progress = [&load, &bar](double done) {
+    load.Clear();
+    bar.Update(done);
+  };
+  const Result<KvAgreement> result = CompareKv(*path, options, text, flags.model.context_length);
+  load.Clear();
+  bar.Clear();
   if (!result) return Fail(result.error());
   const double f16 = std::exp(result->nll), reduced = std::exp(result->nll_reduced);
   if (flags.json) {
@@ -92,10 +80,6 @@ int Perplexity(const PerplexityFlags& flags) {
   Engine& engine = model->backend->engine();
   if (!model->backend->card().can_generate)
     return Fail(model->backend->card().id + " is an embedding model; it predicts no text");
-  if (engine.context_length() < window) {
-    return Fail("--context " + std::to_string(window) + " is more than " +
-                model->backend->card().id + " holds: " + std::to_string(engine.context_length()));
-  }
   std::vector<TokenId> tokens = engine.tokenizer().Encode(*text, /*add_special=*/true);
   const auto num_tokens = static_cast<int64_t>(tokens.size());
   int64_t num_windows = num_tokens / window;
@@ -104,8 +88,11 @@ int Perplexity(const PerplexityFlags& flags) {
                 std::to_string(window) + ": take a longer text or a smaller --context");
   }
   if (flags.max_windows > 0) num_windows = std::min<int64_t>(num_windows, flags.max_windows);
+  ProgressBar bar("Scoring");
   const Result<ScoreSum> sum =
-      ScoreWindows(engine, std::move(tokens), window, static_cast<int>(num_windows));
+      ScoreWindows(engine, std::move(tokens), window, static_cast<int>(num_windows),
+                   [&bar](double done) { bar.Update(done); });
+  bar.Clear();
   if (!sum) return Fail(sum.error());
   if (flags.json) {
     PrintJson({{"model", model->backend->card().id},

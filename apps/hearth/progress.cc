@@ -3,13 +3,19 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
 #include "apps/hearth/terminal.h"
 
 namespace hearth {
 namespace {
 
-constexpr double kQuietSeconds = 0.4;  // work shorter than this shows no bar
+// Work shorter than this shows no bar.
+double QuietSeconds() {
+  const char* milliseconds = std::getenv("HEARTH_PROGRESS_AFTER_MS");
+  return milliseconds == nullptr ? 0.4 : std::atof(milliseconds) / 1000;
+}
+
 constexpr double kRedrawSeconds = 0.1;
 constexpr int kMaxBarWidth = 30;
 constexpr int kMinBarWidth = 5;
@@ -47,7 +53,7 @@ std::string FormatProgress(std::string_view label, double done, double elapsed_s
 }
 
 ProgressBar::ProgressBar(std::string label)
-    : label_(std::move(label)), enabled_(StderrIsTerminal()) {}
+    : label_(std::move(label)), enabled_(StderrIsTerminal()), quiet_s_(QuietSeconds()) {}
 
 ProgressBar::~ProgressBar() { Clear(); }
 
@@ -55,7 +61,7 @@ void ProgressBar::Update(double done) {
   if (!enabled_) return;
   const Clock::time_point now = Clock::now();
   const double elapsed_s = std::chrono::duration<double>(now - start_).count();
-  if (elapsed_s < kQuietSeconds) return;
+  if (elapsed_s < quiet_s_) return;
   if (shown_ && std::chrono::duration<double>(now - last_drawn_).count() < kRedrawSeconds) return;
   const std::string line =
       "\r" + FormatProgress(label_, done, elapsed_s, TerminalWidth()) + "\033[K";

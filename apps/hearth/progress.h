@@ -1,6 +1,7 @@
 #pragma once
 // A progress bar on standard error for work that may take longer than a second. Nothing is shown
-// when that is no terminal, nor for work that is over quickly. Threads: Update may come from one
+// when that is no terminal, nor for work that is over within 400 ms (HEARTH_PROGRESS_AFTER_MS, for
+// tests). Threads: Update may come from one
 // thread at a time; different threads in turn are fine.
 
 #include <chrono>
@@ -32,6 +33,7 @@ class ProgressBar {
 
   std::string label_;
   bool enabled_;
+  double quiet_s_;
   bool shown_ = false;
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_drawn_{};

@@ -94,6 +94,8 @@ int Run(const RunFlags& flags) {
   const Result<LoadedModel> model =
       LoadModel(flags.model, [](EngineOptions& options) { options.max_sequences = 1; });
   if (!model) return Fail(model.error());
+  if (const ModelCard& card = model->backend->card(); !card.can_generate)
+    return Fail(card.id + " is an embedding model; it generates no text");
 
   Result<Conversation> conversation = BeginConversation(flags, *model->backend, *prompt);
   if (!conversation) return Fail(conversation.error());
@@ -103,12 +105,13 @@ int Run(const RunFlags& flags) {
   if (!tokens) return Fail(tokens.error());
   request.prompt = std::move(*tokens);
   const InterruptGuard guard(/*once=*/true);
-  const Result<Answer> answer =
-      GenerateAnswer(*model->backend, std::move(request), [&](std::string_view text) {
-        if (flags.json) return;
-        PrintUntrusted(text);
-        FlushOutput();
-      });
+  const Result<Answer> answer = GenerateAnswer(*model->backend, std::move(request),
+                                               model->backend->engine().options().max_batch_tokens,
+                                               [&](std::string_view text) {
+                                                 if (flags.json) return;
+                                                 PrintUntrusted(text);
+                                                 FlushOutput();
+                                               });
   if (!answer) return Fail(answer.error());
   PrintAnswer(flags, *model, *answer);
   // A prompt that was stopped before any answer is not kept.

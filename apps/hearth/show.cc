@@ -16,7 +16,6 @@
 namespace hearth {
 namespace {
 
-constexpr int kDefaultContext = 8192;  // what the engine takes of a model that was trained for more
 // Activations, the vocabulary's tables and the program itself; the bound that the engine keeps is
 // 120 MB.
 constexpr int64_t kOverheadBytes = int64_t{120} * 1000 * 1000;
@@ -59,10 +58,10 @@ struct Memory {
   int64_t total() const { return weights + kv + overhead; }
 };
 
-Memory MemoryNeeded(const ModelDescription& model, int asked_context) {
+// Errors: those of Engine::ContextLength.
+Result<Memory> MemoryNeeded(const ModelDescription& model, int asked_context) {
   Memory memory;
-  memory.context =
-      std::min(asked_context > 0 ? asked_context : kDefaultContext, model.context_length);
+  HEARTH_ASSIGN_OR_RETURN(memory.context, Engine::ContextLength(model, asked_context));
   memory.weights = model.file_bytes;
   memory.kv = model.kv_bytes_per_token * memory.context;
   return memory;
@@ -177,11 +176,12 @@ int Show(const ShowFlags& flags) {
   const Result<GgufFile> file = GgufFile::Open(*path);
   if (!file) return Fail(file.error());
   const TokenizerSummary tokenizer = SummariseTokenizer(*file);
-  const Memory memory = MemoryNeeded(*model, flags.model.context_length);
+  const Result<Memory> memory = MemoryNeeded(*model, flags.model.context_length);
+  if (!memory) return Fail(memory.error());
   if (flags.json) {
-    PrintJson(ToJson(*model, tokenizer, memory));
+    PrintJson(ToJson(*model, tokenizer, *memory));
   } else {
-    PrintTable(*model, tokenizer, memory);
+    PrintTable(*model, tokenizer, *memory);
   }
   return kExitOk;
 }

@@ -1,6 +1,7 @@
 #include "kit/convert.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <set>
@@ -38,6 +39,24 @@ Result<int> ReadPooling(const std::string& folder) {
                    folder + "/1_Pooling/config.json: only mean and CLS pooling are supported");
 }
 
+// Where sentence-transformers cuts texts off: as it wrote it beside the model, else as the
+// tokenizer's authors did; nothing: neither says. The marks around a text are counted.
+Result<std::optional<double>> ReadMaxTokens(const std::string& folder) {
+  HEARTH_ASSIGN_OR_RETURN(const Json sentence,
+                          ReadOptionalJsonObject(folder + "/sentence_bert_config.json"));
+  HEARTH_ASSIGN_OR_RETURN(std::optional<double> most, JsonNumber(sentence, "max_seq_length"));
+  if (!most) {
+    HEARTH_ASSIGN_OR_RETURN(const Json tokenizer,
+                            ReadOptionalJsonObject(folder + "/tokenizer_config.json"));
+    HEARTH_ASSIGN_OR_RETURN(most, JsonNumber(tokenizer, "model_max_length"));
+  }
+  if (most && !(*most >= 3 && std::floor(*most) == *most)) {  // [CLS], a token, [SEP]
+    return MakeError(ErrorCode::kCorrupt,
+                     folder + ": a maximum of " + std::to_string(*most) + " tokens");
+  }
+  return most;
+}
+
 class Converter {
  public:
   explicit Converter(const ConvertOptions& options) : options_(options) {}
@@ -50,8 +69,14 @@ class Converter {
           ErrorCode::kUnsupported,
           folder + " holds quantised weights (quantization_config); convert the original");
     }
-    HEARTH_ASSIGN_OR_RETURN(const int pooling, ReadPooling(folder));
-    HEARTH_ASSIGN_OR_RETURN(model_, SetHyperparameters(config, pooling, writer_));
+    SentenceSettings sentence;
+    HEARTH_ASSIGN_OR_RETURN(sentence.pooling, ReadPooling(folder));
+    HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> type,
+                            JsonString(config, "model_type"));
+    if (type == "bert") {
+      HEARTH_ASSIGN_OR_RETURN(sentence.max_tokens, ReadMaxTokens(folder));
+    }
+    HEARTH_ASSIGN_OR_RETURN(model_, SetHyperparameters(config, sentence, writer_));
     writer_.SetString("general.name",
                       std::filesystem::weakly_canonical(folder).filename().string());
     HEARTH_ASSIGN_OR_RETURN(checkpoint_, Checkpoint::Open(folder));

@@ -1,8 +1,10 @@
-// all-MiniLM-L6-v2 as published, converted, against transformers (tests/golden/convert/minilm.txt).
-// Needs the development models.
+// all-MiniLM-L6-v2 as published, converted, against sentence-transformers
+// (tests/golden/convert/minilm.txt), long texts that it cuts off among them. Needs the development
+// models.
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -38,7 +40,7 @@ class ConvertMinilmTest : public hearth::testing::ScratchFolderTest {
     ASSERT_TRUE(engine) << engine.error().message;
     std::string text;
     double least_seen = 1;
-    int num_texts = 0;
+    int num_texts = 0, most_tokens = 0;
     for (const auto& [name, value] :
          hearth::testing::ReadGoldenLines(kConvertGoldens + "minilm.txt")) {
       if (name == "text") {
@@ -58,18 +60,20 @@ class ConvertMinilmTest : public hearth::testing::ScratchFolderTest {
       const double cosine = product / std::sqrt(our_norm * their_norm);
       EXPECT_GE(cosine, least) << text;
       EXPECT_NEAR(our_norm, 1, 1e-4) << text;
+      most_tokens = std::max(most_tokens, ours->num_tokens);
       least_seen = std::min(least_seen, cosine);
       ++num_texts;
     }
-    EXPECT_EQ(num_texts, 20);
+    EXPECT_EQ(num_texts, 22);
+    EXPECT_EQ(most_tokens, 256) << "max_seq_length of sentence_bert_config.json";
     std::printf("least cosine %.7f\n", least_seen);
   }
 
   std::string model_;
 };
 
-// Measured: 1 to seven digits with the weights as stored and as F16, 0.99909 to 0.99978 with 8
-// bits.
+// Measured, least of all texts: 1 to seven digits with the weights as stored and 0.9999997 as F16,
+// 0.99909 with weights and activations of 8 bits, 0.99967 with float activations.
 TEST_F(ConvertMinilmTest, EmbeddingsAreTheReferences) {
   ExpectCosines({}, ActivationType::kInt8, 0.99999);
 }
@@ -79,7 +83,7 @@ TEST_F(ConvertMinilmTest, HalfPrecisionEmbeddingsAreTheReferences) {
 }
 
 TEST_F(ConvertMinilmTest, EightBitEmbeddingsStayClose) {
-  ExpectCosines(TensorType::kQ8_0, ActivationType::kInt8, 0.9985);
+  ExpectCosines(TensorType::kQ8_0, ActivationType::kInt8, 0.999);
   ExpectCosines(TensorType::kQ8_0, ActivationType::kF32, 0.9995);
 }
 

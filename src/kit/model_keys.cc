@@ -1,5 +1,6 @@
 #include "kit/model_keys.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -160,7 +161,8 @@ Status CheckGemma3(const Json& config, const ModelConfig& model) {
   return {};
 }
 
-Status SetBert(const Json& config, int pooling, const auto& set, GgufWriter& writer) {
+Status SetBert(const Json& config, const SentenceSettings& sentence, int64_t context_length,
+               const auto& set, GgufWriter& writer) {
   const ConfigReader reader(config);
   HEARTH_RETURN_IF_ERROR(reader.NeedString("hidden_act", {"gelu"}));
   HEARTH_RETURN_IF_ERROR(reader.NeedString("position_embedding_type", {"absolute"}));
@@ -168,7 +170,10 @@ Status SetBert(const Json& config, int pooling, const auto& set, GgufWriter& wri
   HEARTH_ASSIGN_OR_RETURN(const int64_t num_types, reader.SizeOr("type_vocab_size", 2));
   writer.SetFloat32("bert.attention.layer_norm_epsilon", static_cast<float>(eps));
   writer.SetBool("bert.attention.causal", false);
-  set("pooling_type", pooling);
+  set("pooling_type", sentence.pooling);
+  const auto places = static_cast<double>(context_length);
+  writer.SetUint32("hearth.embedding.max_tokens",
+                   static_cast<uint32_t>(std::min(sentence.max_tokens.value_or(places), places)));
   writer.SetUint32("tokenizer.ggml.token_type_count", static_cast<uint32_t>(num_types));
   return {};
 }
@@ -280,7 +285,8 @@ bool IsUnneeded(std::string_view name) {
 
 }  // namespace
 
-Result<ModelConfig> SetHyperparameters(const Json& whole_config, int pooling, GgufWriter& writer) {
+Result<ModelConfig> SetHyperparameters(const Json& whole_config, const SentenceSettings& sentence,
+                                       GgufWriter& writer) {
   ModelConfig model;
   HEARTH_ASSIGN_OR_RETURN(model.architecture, GgufArchitecture(whole_config));
   const Json* text_config = JsonChild(whole_config, "text_config");
@@ -313,8 +319,9 @@ Result<ModelConfig> SetHyperparameters(const Json& whole_config, int pooling, Gg
   set("feed_forward_length", ffn_size);
   set("attention.head_count", model.num_heads);
   set("vocab_size", model.vocab_size);
-  HEARTH_RETURN_IF_ERROR(model.architecture == "bert" ? SetBert(config, pooling, set, writer)
-                                                      : SetDecoder(config, model, set, writer));
+  HEARTH_RETURN_IF_ERROR(model.architecture == "bert"
+                             ? SetBert(config, sentence, context_length, set, writer)
+                             : SetDecoder(config, model, set, writer));
   return model;
 }
 

@@ -24,8 +24,16 @@ struct ModelConfig {
   std::vector<float> rope_factors;  // Llama 3's, one per pair of dimensions
 };
 
-// Reads the config, sets the hyperparameters in `writer`. `pooling`: bert's, 1 mean or 2 CLS.
-Result<ModelConfig> SetHyperparameters(const Json& config, int pooling, GgufWriter& writer);
+// What sentence-transformers keeps beside a bert's own config.
+struct SentenceSettings {
+  int pooling = 1;  // 1 mean, 2 CLS
+  std::optional<double>
+      max_tokens;  // texts are cut off there; may be more than the model has places
+};
+
+// Reads the config, sets the hyperparameters in `writer`.
+Result<ModelConfig> SetHyperparameters(const Json& config, const SentenceSettings& sentence,
+                                       GgufWriter& writer);
 
 // What becomes of a tensor.
 struct TensorPlan {

@@ -21,6 +21,8 @@ from pathlib import Path
 HEARTH = sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/hearth"
 MODELS = Path(os.environ.get("HEARTH_MODELS") or Path.home() / ".cache/hearth-models")
 MODEL = MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"
+MINILM = MODELS / "all-MiniLM-L6-v2"  # as published: safetensors
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "golden/convert"  # tiny ones
 TEXT = (
     "The lighthouse stood at the end of the long stone pier. Every evening the keeper climbed its narrow stairs, lit the "
     "great lamp, and wrote in his book what he saw of the sea and the sky. On clear nights he counted the ships. "
@@ -190,6 +192,153 @@ class ModelFileTest(CliTest):
         self.assertLess(smaller["memory"]["kv_bytes"], shown["memory"]["kv_bytes"])
 
 
+class ContextTest(CliTest):
+    def test_a_context_beyond_the_models_is_refused_with_both_numbers(self):
+        own = json.loads(self.assert_ok(hearth("show", "--json")))["context_length"]
+        asked = own + 1
+        for command in (["run", "hi"], ["chat"], ["serve", "--port", "0"], ["show"]):
+            with self.subTest(command):
+                self.assert_error(hearth(*command, "--context", asked), 1, str(asked), str(own))
+        shown = json.loads(self.assert_ok(hearth("show", "--json", "--context", own)))
+        self.assertEqual(shown["memory"]["context"], own)
+
+
+class WeightCacheTest(CliTest):
+    def test_a_refused_cache_is_said_once(self):
+        with tempfile.NamedTemporaryFile() as no_folder:
+            result = hearth("run", "--raw", "Once", "--max-tokens", "2", XDG_CACHE_HOME=no_folder.name)
+            self.assert_ok(result)
+            lines = result.stderr.decode().splitlines()
+            self.assertEqual(len(lines), 1, lines)
+            self.assertIn("in memory", lines[0])
+            self.assertIn(no_folder.name, lines[0])
+        with tempfile.TemporaryDirectory() as folder:
+            result = hearth("run", "--raw", "Once", "--max-tokens", "2", XDG_CACHE_HOME=folder)
+            self.assert_ok(result)
+            self.assertEqual(result.stderr, b"")
+
+    def test_peak_memory_is_the_file_the_kv_and_120_mb_at_most(self):
+        context = 4096
+        shown = json.loads(self.assert_ok(hearth("show", "--json", "--context", context)))["memory"]
+        bound = shown["weights_bytes"] + shown["kv_bytes"] + 120_000_000
+        with tempfile.TemporaryDirectory() as cache:
+            for start in ("first", "second"):
+                process = subprocess.Popen([HEARTH, "run", "--raw", TEXT, "--context", str(context), "--max-tokens", "32"],
+                                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                           env=environment(HEARTH_MODEL=MODEL, XDG_CACHE_HOME=cache))
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+                self.assertEqual(process.returncode, 0)
+                peak = usage.ru_maxrss * 1024  # mapped pages of files counted
+                print(f"{start} start: peak {peak / 1e6:.0f} MB of {bound / 1e6:.0f}")
+                self.assertLessEqual(peak, bound, f"{start} start")
+                self.assertGreater(peak, shown["weights_bytes"] / 2, "this is no measurement")
+
+
+class ConvertTest(CliTest):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.out = self.folder / "model.gguf"
+
+    def convert(self, *arguments):
+        return hearth("convert", *arguments, model=None)
+
+    def test_a_checkpoint_becomes_a_model_that_runs(self):
+        text = self.assert_ok(self.convert(CHECKPOINTS / "llama", self.out))
+        self.assertIn(str(self.out), text)
+        self.assertIn("MB", text)
+        shown = json.loads(self.assert_ok(hearth("show", self.out, "--json", model=None)))
+        self.assertEqual((shown["architecture"], shown["layers"], shown["hidden_size"]), ("llama", 2, 64))
+        self.assertIn("F16", shown["bytes_by_type"])
+        answer = json.loads(self.assert_ok(hearth("run", "--json", "--raw", "the hearth", "--max-tokens", "4", "--temperature", "0", model=self.out)))
+        self.assertEqual(answer["tokens"]["completion"], 4)
+
+    def test_type_and_json(self):
+        made = json.loads(self.assert_ok(self.convert(CHECKPOINTS / "qwen2", self.out, "--type", "q8_0", "--json")))
+        self.assertEqual(made, {"path": str(self.out), "size_bytes": self.out.stat().st_size})
+        shown = json.loads(self.assert_ok(hearth("show", self.out, "--json", model=None)))
+        self.assertIn("Q8_0", shown["bytes_by_type"])
+
+    def test_an_existing_file_is_only_replaced_when_told_so(self):
+        self.out.write_text("precious")
+        self.assert_error(self.convert(CHECKPOINTS / "llama", self.out), 1, str(self.out), "--force")
+        self.assertEqual(self.out.read_text(), "precious")
+        self.assert_ok(self.convert(CHECKPOINTS / "llama", self.out, "--force"))
+        self.assertEqual(self.out.read_bytes()[:4], b"GGUF")
+
+    def test_errors_name_what_is_wrong_and_leave_nothing(self):
+        broken = self.folder / "broken"
+        broken.mkdir()
+        (broken / "config.json").write_text('{"model_type": "mamba"}')
+        cases = (((self.folder / "absent", self.out), 1, ("absent",)), ((broken, self.out), 1, ("mamba",)),
+                 ((CHECKPOINTS / "llama", self.folder / "no/such/folder.gguf"), 1, ("no/such",)),
+                 ((CHECKPOINTS / "llama", self.out, "--type", "q9"), 2, ("q9",)),
+                 ((CHECKPOINTS / "llama", self.out, "--type", "q4_k_m"), 2, ("q4_k_m", "q4_k")), ((CHECKPOINTS / "llama",), 2, ()))
+        for arguments, code, words in cases:
+            with self.subTest(arguments[1:]):
+                self.assert_error(self.convert(*arguments), code, *words)
+                self.assertEqual([path.name for path in self.folder.iterdir()], ["broken"])
+
+
+@unittest.skipUnless(MINILM.exists(), f"no {MINILM}")
+class EmbedTest(CliTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.model = Path(cls.folder.name) / "minilm.gguf"
+        subprocess.run([HEARTH, "convert", str(MINILM), str(cls.model)], check=True, capture_output=True, env=environment())
+
+    def embed(self, *arguments, **options):
+        return hearth("embed", *arguments, model=self.model, **options)
+
+    @staticmethod
+    def cosine(a, b):
+        return sum(x * y for x, y in zip(a, b)) / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+
+    def test_one_line_of_numbers_per_text(self):
+        texts = ("A cat sits outside.", "A kitten is in the garden.", "Interest rates rose again.")
+        rows = [[float(word) for word in line.split()] for line in self.assert_ok(self.embed(*texts)).splitlines()]
+        self.assertEqual([len(row) for row in rows], [384] * 3)
+        for row in rows:
+            self.assertAlmostEqual(sum(value * value for value in row), 1, places=5)
+        self.assertGreater(self.cosine(rows[0], rows[1]), self.cosine(rows[0], rows[2]) + 0.2)
+        piped = self.assert_ok(self.embed(stdin="\r\n".join(texts)))
+        self.assertEqual([[float(word) for word in line.split()] for line in piped.splitlines()], rows)
+
+    def test_json(self):
+        result = json.loads(self.assert_ok(self.embed("--json", "Hello", "lamp " * 254, "lamp " * 4000)))
+        self.assertEqual(result["model"], "minilm")
+        entries = result["embeddings"]
+        self.assertEqual([entry["index"] for entry in entries], [0, 1, 2])
+        self.assertEqual(entries[0]["text"], "Hello")
+        # A text longer than the model takes is cut off there.
+        self.assertEqual([entry["num_tokens"] for entry in entries], [3, 256, 256])
+        self.assertEqual(entries[1]["embedding"], entries[2]["embedding"])
+
+    def test_errors(self):
+        self.assert_error(hearth("embed", "hi"), 1, "not an embedding model")
+        self.assert_error(hearth("run", "hi", model=self.model), 1, "embedding model")
+        self.assert_error(hearth("perplexity", "--file", __file__, "--context", "64", model=self.model), 1, "embedding model")
+
+    def test_the_bar_on_a_terminal_leaves_the_numbers_alone(self):
+        run = Terminal("embed", *(f"text number {i}" for i in range(30)), HEARTH_MODEL=self.model, HEARTH_PROGRESS_AFTER_MS=0)
+        self.assertEqual(run.close(), 0)
+        output = run.output.decode()
+        self.assertIn("Embedding [", output)
+        lines = output.split("\r\n")
+        rows = 0
+        for line in lines:
+            # What the terminal shows of it: behind the last time that the line was wiped.
+            shown = line.rsplit("\x1b[K", 1)[-1].lstrip("\r")
+            if shown:
+                rows += 1
+                self.assertEqual(len([float(word) for word in shown.split()]), 384)
+        self.assertEqual(rows, 30)
+
+
 class TokenizeTest(CliTest):
     def test_round_trip(self):
         for text in ("Hello, world", "  two  spaces\n\nand\tlines\n", "na\u00efve \U0001f525 \u6f22\u5b57", "<|im_start|>user", "x" * 5000):
@@ -347,10 +496,10 @@ class PerplexityTest(CliTest):
     def test_errors(self):
         self.assert_error(hearth("perplexity", "--file", "/nonexistent.txt"), 1, "/nonexistent.txt")
         self.assert_error(hearth("perplexity", "--file", "-", stdin="too short"), 1, "tokens")
-        self.assert_error(hearth("perplexity", "--file", "-", "--context", "500000", stdin=TEXT), 1, "--context 500000")
+        self.assert_error(hearth("perplexity", "--file", "-", "--context", "500000", stdin=TEXT), 1, "500000", "8192")
 
 
-class EmbedTest(CliTest):
+class EmbedRefusalTest(CliTest):
     def test_a_generating_model_is_refused(self):
         self.assert_error(hearth("embed", "hi"), 1, "embedding model")
 
@@ -531,11 +680,63 @@ class TerminalTest(CliTest):
         run.send("\x03")
         self.assertEqual(run.close(), 130)
 
+    def assert_bar(self, output, label):
+        """A bar with that label was drawn with rising figures, and wiped in the end."""
+        steps = [int(step) for step in re.findall(re.escape(label) + r" \[[#.]+\] +(\d+)%", output)]
+        self.assertGreaterEqual(len(steps), 1, output)
+        self.assertEqual(steps, sorted(steps))
+        behind = output[output.rindex(label):]
+        self.assertIn("\r\x1b[K", behind)
+        return behind[behind.index("\r\x1b[K") + 4:]
+
     def test_first_load_shows_progress(self):
+        label = "Preparing the model (once)"
         with tempfile.TemporaryDirectory() as cache:
-            run = Terminal("run", "Hi", "--max-tokens", "2", XDG_CACHE_HOME=cache)
+            run = Terminal("run", "Hi", "--max-tokens", "2", XDG_CACHE_HOME=cache, HEARTH_PROGRESS_AFTER_MS=0)
             self.assertEqual(run.close(60), 0)
-            self.assertNotIn(b"\x1b]", run.output)
+            output = run.output.decode()
+            self.assertNotIn("\x1b]", output)
+            self.assertNotIn(label, self.assert_bar(output, label))
+            # The second start has nothing to prepare.
+            run = Terminal("run", "Hi", "--max-tokens", "2", XDG_CACHE_HOME=cache, HEARTH_PROGRESS_AFTER_MS=0)
+            self.assertEqual(run.close(60), 0)
+            self.assertNotIn(label.encode(), run.output)
+
+    def test_a_long_prompt_shows_progress_until_the_answer_begins(self):
+        prompt = " ".join([TEXT] * 4)
+        for arguments in (["run", "--raw", prompt, "--max-tokens", "4", "--temperature", "0"],):
+            run = Terminal(*arguments, HEARTH_PROGRESS_AFTER_MS=0)
+            self.assertEqual(run.close(120), 0)
+            answer = self.assert_bar(run.output.decode(), "Reading the prompt")
+            self.assertNotIn("%", answer)
+            self.assertTrue(answer.strip(), run.output)
+        with tempfile.TemporaryDirectory() as state:
+            chat = Terminal("chat", "--temperature", "0", "--max-tokens", "4", XDG_STATE_HOME=state, HEARTH_PROGRESS_AFTER_MS=0)
+            chat.wait_for("> ")
+            for _ in range(8):  # a terminal takes lines of some thousand characters at once
+                chat.send(TEXT + "\\\r")
+                chat.wait_for(r"\.\. ")
+            chat.send("Go on.\r")
+            self.assert_bar(chat.wait_for("max-tokens"), "Reading the prompt")
+            chat.send("\x04")
+            self.assertEqual(chat.close(), 0)
+
+    def test_the_check_of_a_kv_type_shows_progress(self):
+        with tempfile.TemporaryDirectory() as cache:
+            run = Terminal("run", "Hi", "--max-tokens", "2", "--kv-type", "int8", XDG_CACHE_HOME=cache, HEARTH_PROGRESS_AFTER_MS=0)
+            self.assertEqual(run.close(120), 0)
+            output = run.output.decode()
+            self.assert_bar(output, "Checking the KV type (once)")
+            self.assertLess(output.rindex("Preparing"), output.index("Checking"))
+
+    def test_comparing_kv_types_shows_progress(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(TEXT * 4)
+            file.flush()
+            run = Terminal("perplexity", "--file", file.name, "--context", "512", "--kv-type", "int8", "--compare-kv",
+                           HEARTH_PROGRESS_AFTER_MS=0)
+            self.assertEqual(run.close(120), 0)
+            self.assertIn("perplexity", self.assert_bar(run.output.decode(), "Comparing"))
 
 
 if __name__ == "__main__":

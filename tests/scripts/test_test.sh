@@ -30,7 +30,8 @@ begin() {
   stand_in "$bin/npm" 'case "$*" in *e2e*) echo "5 passed, 0 failed" ;; *test*) echo "      Tests  3 passed (3)" ;; esac'
   stand_in "$bin/cmake" 'if [[ $1 != --build ]]; then mkdir -p "build/$2"; touch "build/$2/build.ninja"; fi'
   # One gtest program with two cases for "unit", one skipped case for "model".
-  stand_in "$bin/ctest" 'while (($#)); do case $1 in --output-junit) junit=$2 ;; -L) label=$2 ;; esac; shift; done
+  stand_in "$bin/ctest" 'while (($#)); do case $1 in --output-junit) junit=$2 ;; -L) label=$2 ;; -N) list=yes ;; esac; shift; done
+    if [[ -n ${list:-} ]]; then echo "  Test #1: base_test"; exit; fi
     echo "<testsuite><testcase name=\"a_test\" status=\"run\"/></testsuite>" >"$junit"
     folder=${GTEST_OUTPUT#xml:}
     if [[ $label == *unit* ]]; then body="<testcase status=\"run\"/><testcase status=\"run\"/>"
@@ -69,6 +70,10 @@ run_tests page server
 expect "two suites by name" 0 "7 passed, 0 failed, 0 skipped" once
 run_tests --asan unit
 expect "the unit tests, and again with sanitizers" 0 "4 passed, 0 failed, 0 skipped" once
+run_tests --tsan unit
+expect "the unit tests, and what has threads again" 0 "4 passed, 0 failed, 0 skipped" once
+run_tests tsan
+expect "only what has threads" 0 "2 passed, 0 failed, 0 skipped" once
 
 begin
 stand_in "$room/clone/tests/server/run.sh" 'echo "=== 1 failed, 3 passed in 1.00s ==="; exit 1'

@@ -59,11 +59,17 @@ export HEARTH_URL=$url
 server=$pid
 failed=0
 
-# MiniLM comes as safetensors; our own converter makes the GGUF.
+# MiniLM comes as safetensors; our own converter makes the GGUF, anew each time.
 minilm=$work/all-MiniLM-L6-v2.gguf
 if [ -z "${HEARTH_FAKE:-}" ] && [ -d "$models/all-MiniLM-L6-v2" ]; then
-  if [ -f "$minilm" ] || "$bin" convert "$models/all-MiniLM-L6-v2" "$minilm" >/dev/null 2>&1; then
-    if start "$work/embed.log" "$bin" serve --model "$minilm" --port 0; then export HEARTH_EMBED_URL=$url; fi
+  if ! "$bin" convert --force "$models/all-MiniLM-L6-v2" "$minilm" >/dev/null; then
+    echo "FAIL: all-MiniLM-L6-v2 does not convert" >&2
+    failed=1
+  elif start "$work/embed.log" "$bin" serve --model "$minilm" --port 0; then
+    export HEARTH_EMBED_URL=$url
+  else
+    echo "FAIL: the server with the embedding model does not start" >&2
+    failed=1
   fi
 fi
 

@@ -223,6 +223,13 @@ class EmbeddingTest(unittest.TestCase):
         data = base64.b64decode(raw["data"][0]["embedding"])
         self.assertEqual(len(struct.unpack(f"<{len(data) // 4}f", data)), len(plain.data[0].embedding))
 
+    def test_a_text_longer_than_the_model_takes_is_cut_off_there(self):
+        client = openai.OpenAI(base_url=EMBED_URL + "/v1", api_key=KEY, max_retries=0)
+        model = client.models.list().data[0].id
+        long, longer = (client.embeddings.create(model=model, input="lamp " * words) for words in (254, 2000))
+        self.assertEqual((long.usage.prompt_tokens, longer.usage.prompt_tokens), (256, 256))
+        self.assertEqual(long.data[0].embedding, longer.data[0].embedding)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -242,6 +242,37 @@ for (const [name, start] of servers) {
       assert.equal(await overflow(), 0);
     });
 
+    it("uses a wide screen, with the sidebar beside the conversation", async () => {
+      const { page } = open;
+      await page.setViewportSize({ width: 1440, height: 900 });
+      const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      const box = async (selector) => page.locator(selector).first().boundingBox();
+      assert.equal(await overflow(), 0);
+      await say(page, "Something wide, please");
+      assert.equal(await overflow(), 0);
+      assert.equal(await page.locator(".sidebar").isVisible(), true);
+      const sidebar = await box(".sidebar");
+      const main = await box("main");
+      const bubble = await box(".bubble");
+      const composer = await box("#composer-text");
+      assert.ok(sidebar.x === 0 && sidebar.x + sidebar.width <= main.x + 1, "the sidebar covers the conversation");
+      assert.ok(main.x + main.width >= 1439, "the conversation leaves a part of the screen empty");
+      for (const part of [bubble, composer]) {
+        assert.ok(part.x >= main.x && part.x + part.width <= main.x + main.width, "something sticks out of the conversation");
+      }
+      // Lines that the eye can follow, in the middle of what is there.
+      assert.ok(composer.width <= 1000, `a line of ${composer.width} px`);
+      const left = composer.x - main.x;
+      const right = main.x + main.width - composer.x - composer.width;
+      assert.ok(Math.abs(left - right) < 120, `not in the middle: ${left} px on the left, ${right} px on the right`);
+      // The sidebar is no drawer: choosing a conversation leaves it open.
+      await page.locator(".conversation-link").click();
+      assert.equal(await page.locator(".sidebar").isVisible(), true);
+      await page.keyboard.press("Control+,");
+      await page.getByRole("dialog", { name: "Settings" }).waitFor();
+      assert.equal(await overflow(), 0);
+    });
+
     it("sends the settings that were made", async () => {
       const { page } = open;
       await page.keyboard.press("Control+,");

@@ -174,7 +174,7 @@ struct Engine::Impl {
 Status Engine::Impl::CheckKvType() {
   HEARTH_ASSIGN_OR_RETURN(const KvChoice choice,
                           ChooseKvType(options.kv_type, VerdictsOf(file, options), *decoder,
-                                       *tokenizer, context_length));
+                                       *tokenizer, context_length, options.on_kv_check_progress));
   TakeKvChoice(choice, &description);
   return {};
 }
@@ -275,8 +275,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
                      path + ": the tokenizer has " + std::to_string(impl->tokenizer->vocab_size()) +
                          " tokens, the model " + std::to_string(impl->description.vocab_size));
   }
-  const int wanted = options.context_length > 0 ? options.context_length : kDefaultContextLength;
-  impl->context_length = std::min(wanted, impl->description.context_length);
+  HEARTH_ASSIGN_OR_RETURN(impl->context_length,
+                          ContextLength(impl->description, options.context_length));
   impl->pool = std::make_unique<ThreadPool>(options.num_threads);
 
   DecoderOptions decoder_options;
@@ -288,8 +288,10 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
   if (impl->description.is_embedding_model) {
     HEARTH_ASSIGN_OR_RETURN(impl->encoder,
                             BertEncoder::Load(impl->file, *impl->pool, decoder_options));
+    impl->description.weights_note = impl->encoder->image().why_in_memory();
   } else {
     HEARTH_ASSIGN_OR_RETURN(impl->decoder, Decoder::Load(impl->file, *impl->pool, decoder_options));
+    impl->description.weights_note = impl->decoder->image().why_in_memory();
     if (options.kv_type != KvType::kF16 && options.check_kv_type)
       HEARTH_RETURN_IF_ERROR(impl->CheckKvType());
     const KvShape shape = impl->decoder->kv_shape(StorageOf(impl->description.kv_type));
@@ -331,6 +333,17 @@ Result<ModelDescription> Engine::Describe(const std::string& path, KvType kv_typ
   }
   TakeKvChoice(choice, &description);
   return description;
+}
+
+Result<int> Engine::ContextLength(const ModelDescription& description, int asked) {
+  if (asked <= 0) return std::min(kDefaultContextLength, description.context_length);
+  if (asked > description.context_length) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "a context of " + std::to_string(asked) + " tokens is more than " +
+                         description.name +
+                         " was trained for: " + std::to_string(description.context_length));
+  }
+  return asked;
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -413,12 +426,14 @@ Result<EmbeddingResult> Engine::Embed(std::string_view text) {
     return MakeError(ErrorCode::kUnsupported,
                      impl_->description.name + " is not an embedding model");
   }
-  const std::vector<TokenId> tokens = impl_->tokenizer->Encode(text, true);
-  if (static_cast<int>(tokens.size()) > impl_->context_length) {
-    return MakeError(ErrorCode::kInvalidArgument, "the text has " + std::to_string(tokens.size()) +
-                                                      " tokens, " + impl_->description.name +
-                                                      " takes " +
-                                                      std::to_string(impl_->context_length));
+  const auto most =
+      static_cast<size_t>(std::min(impl_->context_length, impl_->encoder->max_tokens()));
+  std::vector<TokenId> tokens = impl_->tokenizer->Encode(text, true);
+  if (tokens.size() > most) {
+    // The mark at the end (BERT's [SEP]) stays.
+    const bool ends_with_mark = most > 1 && tokens.back() == impl_->tokenizer->eos();
+    tokens.resize(most);
+    if (ends_with_mark) tokens.back() = *impl_->tokenizer->eos();
   }
   return impl_->RunOnEngine<Result<EmbeddingResult>>([&]() -> Result<EmbeddingResult> {
     return EmbeddingResult{impl_->encoder->Embed(tokens), static_cast<int>(tokens.size())};

@@ -54,6 +54,8 @@ struct EngineOptions {
   bool use_disk_cache = true;  // false: the re-laid weights are kept in memory only
   // Called while the weights are re-laid (the first start with a model), with 0 to 1.
   std::function<void(double)> on_load_progress;
+  // Called while a reduced KV type is checked (the first start with it), with 0 to 1 for each type.
+  std::function<void(double)> on_kv_check_progress;
 };
 
 // What a model is and needs, as `hearth show` prints it.
@@ -77,6 +79,9 @@ struct ModelDescription {
   int64_t kv_bytes_per_token = 0;  // at kv_type
   std::optional<double> kv_kl;     // measured against f16; none: f16, or not measured
   std::string kv_note;             // why it is not the type asked for; empty: it is
+  // Of a loaded model: why the re-laid weights are in memory although the cache was to keep them,
+  // so that the next start re-lays them again; empty: they are kept, or were not to be.
+  std::string weights_note;
   bool is_embedding_model = false;
   std::string chat_template;                                   // empty: none
   std::vector<std::pair<std::string, int64_t>> bytes_by_type;  // "Q4_K" -> bytes, largest first
@@ -97,12 +102,17 @@ struct EngineLoad {
 class Engine {
  public:
   // Errors: those of GgufFile::Open; kUnsupported for an architecture we lack (named); kCorrupt for
-  // missing or misshapen tensors; kResourceExhausted when the KV budget does not hold one context
-  // (says how much it needs).
+  // missing or misshapen tensors; kInvalidArgument for a context longer than the model's (names
+  // both); kResourceExhausted when the KV budget does not hold one context (says how much it
+  // needs).
   static Result<std::unique_ptr<Engine>> Load(const std::string& path,
                                               const EngineOptions& options);
   // Reads only the header; no weights are loaded.
   static Result<ModelDescription> Describe(const std::string& path, KvType kv_type = KvType::kF16);
+  // What a model is loaded with when `asked` tokens of context are asked for; 0: the model's own,
+  // at most 8192. Errors: kInvalidArgument naming both when that is more than the model was trained
+  // for.
+  static Result<int> ContextLength(const ModelDescription& description, int asked);
   ~Engine();
 
   const ModelDescription& description() const;
@@ -125,8 +135,9 @@ class Engine {
   };
   Result<ChatTokens> RenderChat(jinja::Object context) const;
 
-  // Sentence embedding. Errors: kUnsupported for a model that is not an embedding model,
-  // kInvalidArgument when too long.
+  // Sentence embedding. A text longer than the model takes is cut off there, as
+  // sentence-transformers does; num_tokens is what was read of it. Errors: kUnsupported for a model
+  // that is not an embedding model.
   Result<EmbeddingResult> Embed(std::string_view text);
 
   // Natural log of the probability of tokens[i + 1] given tokens[0..i], for i >= first - 1; runs

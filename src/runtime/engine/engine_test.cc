@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <optional>
@@ -188,7 +189,12 @@ INSTANTIATE_TEST_SUITE_P(
                       ModelCase{"Qwen3Q5_0", Tiny("qwen3", TensorType::kQ5_0)},
                       ModelCase{"Qwen3Q2_K", Tiny("qwen3", TensorType::kQ2_K, 256)},
                       ModelCase{"Gemma3Q4_0", Tiny("gemma3", TensorType::kQ4_0)},
-                      ModelCase{"Gemma3BF16", Tiny("gemma3", TensorType::kBF16)}),
+                      ModelCase{"Gemma3BF16", Tiny("gemma3", TensorType::kBF16)},
+                      ModelCase{"LlamaF32", Tiny("llama", TensorType::kF32)},
+                      ModelCase{"Qwen2Q5_1", Tiny("qwen2", TensorType::kQ5_1)},
+                      ModelCase{"LlamaQ3_K", Tiny("llama", TensorType::kQ3_K, 256)},
+                      ModelCase{"Gemma3Q5_K", Tiny("gemma3", TensorType::kQ5_K, 256)},
+                      ModelCase{"Qwen3IQ4_NL", Tiny("qwen3", TensorType::kIQ4_NL)}),
     [](const auto& test) { return test.param.name; });
 
 TEST_P(EveryModel, ABatchedAnswerIsTheAnswerAlone) {
@@ -363,6 +369,64 @@ TEST_F(EngineTest, FullContextEndsTheAnswerAndTooLongAPromptIsRefused) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(refused.error().message, HasSubstr("128 tokens, the context holds 128"));
+}
+
+TEST_F(EngineTest, AContextBeyondTheModelsIsRefusedWithBothNumbers) {
+  ASSERT_TRUE(WriteTinyModel(path_));  // trained for 512
+  options_.context_length = 513;
+  const auto refused = Engine::Load(path_, options_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(refused.error().message, HasSubstr("513"));
+  EXPECT_THAT(refused.error().message, HasSubstr("512"));
+  options_.context_length = 512;
+  EXPECT_EQ(Load(path_)->context_length(), 512);
+  options_.context_length = 0;
+  EXPECT_EQ(Load(path_)->context_length(), 512);
+  ModelDescription large;
+  large.context_length = 1 << 17;
+  EXPECT_EQ(Engine::ContextLength(large, 0).value(), 8192);
+  EXPECT_EQ(Engine::ContextLength(large, 1 << 17).value(), 1 << 17);
+}
+
+TEST_F(EngineTest, ARefusedWeightCacheIsToldWithItsReason) {
+  const std::string folder = path_ + ".cache";
+  options_.use_disk_cache = true;
+  options_.cache_dir = folder + "/file";
+  std::filesystem::create_directories(folder);
+  std::ofstream(options_.cache_dir) << "no folder";
+  const auto refused = Load(TinyModelOptions());
+  EXPECT_THAT(refused->description().weights_note, HasSubstr(options_.cache_dir));
+  options_.cache_dir = folder;
+  EXPECT_EQ(Load(path_)->description().weights_note, "");
+  options_.use_disk_cache = false;
+  EXPECT_EQ(Load(path_)->description().weights_note, "");
+  std::filesystem::remove_all(folder);
+}
+
+TEST_F(EngineTest, ATensorWithoutAPlaceInTheGraphIsRefusedByName) {
+  for (const char* architecture : {"llama", "qwen2", "qwen3", "gemma3", "bert"}) {
+    for (const char* name : {"blk.0.ffn_up_extra.bias", "blk.0.attn_q_a.weight",
+                             "blk.9.attn_norm.weight", "output.bias"}) {
+      SCOPED_TRACE(std::string(architecture) + " " + name);
+      TinyModelOptions model;
+      model.architecture = architecture;
+      model.extra_tensors = {name};
+      ASSERT_TRUE(WriteTinyModel(path_, model));
+      const auto refused = Engine::Load(path_, options_);
+      ASSERT_FALSE(refused);
+      EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+      EXPECT_THAT(refused.error().message, HasSubstr(name));
+      EXPECT_THAT(refused.error().message, HasSubstr(architecture));
+    }
+  }
+  TinyModelOptions model;
+  model.extra_tensors = {"blk.0.ffn_up.bias"};  // llama has none
+  ASSERT_TRUE(WriteTinyModel(path_, model));
+  EXPECT_FALSE(Engine::Load(path_, options_));
+  // What old converters kept beside the graph does no harm.
+  model.extra_tensors = {"blk.0.attn_rot_embd.weight", "something.else"};
+  EXPECT_NE(Load(model), nullptr);
 }
 
 TEST_F(EngineTest, MaxTokensZeroOnlyReadsThePrompt) {

@@ -53,6 +53,11 @@ class HostileModel : public ::testing::TestWithParam<const char*> {
       EXPECT_FALSE(engine.error().message.empty());
       return false;
     }
+    if ((*engine)->description().is_embedding_model) {
+      const auto embedding = (*engine)->Embed("hello");
+      EXPECT_TRUE(embedding) << embedding.error().message;
+      return true;
+    }
     GenerateRequest request;
     request.prompt = (*engine)->tokenizer().Encode("Hello <|im_end|>", true, true);
     request.max_tokens = 4;
@@ -70,7 +75,7 @@ class HostileModel : public ::testing::TestWithParam<const char*> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Architectures, HostileModel,
-                         ::testing::Values("llama", "qwen2", "qwen3", "gemma3"),
+                         ::testing::Values("llama", "qwen2", "qwen3", "gemma3", "bert"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_P(HostileModel, ChangedBytesNeverCrash) {

@@ -76,7 +76,7 @@ size_t MostLikely(std::span<const float> logprobs) {
 }  // namespace
 
 Result<KvAgreement> CompareKv(Decoder& decoder, std::span<const TokenId> tokens, int first,
-                              KvStorage storage) {
+                              KvStorage storage, const std::function<void(double)>& on_progress) {
   const auto num_tokens = static_cast<int>(tokens.size()) - 1;  // the last is only predicted
   HEARTH_CHECK(first >= 0 && first < num_tokens);
   HEARTH_ASSIGN_OR_RETURN(Runner reference,
@@ -105,6 +105,7 @@ Result<KvAgreement> CompareKv(Decoder& decoder, std::span<const TokenId> tokens,
       result.nll_reduced -= q[tokens[position + 1]];
       ++result.num_positions;
     }
+    if (on_progress) on_progress(static_cast<double>(start + chunk.size()) / num_tokens);
   }
   for (double* sum : {&result.kl, &result.top1, &result.nll, &result.nll_reduced})
     *sum /= result.num_positions;
@@ -128,7 +129,8 @@ Result<KvAgreement> CompareKv(const std::string& path, const EngineOptions& opti
   decoder_options.image = {options.cache_dir, options.use_disk_cache, options.on_load_progress};
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder,
                           Decoder::Load(file, pool, decoder_options));
-  return CompareKv(*decoder, tokens, window / 2, StorageOf(options.kv_type));
+  return CompareKv(*decoder, tokens, window / 2, StorageOf(options.kv_type),
+                   options.on_kv_check_progress);
 }
 
 bool IsGoodEnough(const KvAgreement& agreement) {
@@ -217,7 +219,8 @@ Result<KvChoice> ChooseKvType(KvType asked, const KvVerdicts& verdicts, const Me
 }
 
 Result<KvChoice> ChooseKvType(KvType asked, const KvVerdicts& verdicts, Decoder& decoder,
-                              const Tokenizer& tokenizer, int context_length) {
+                              const Tokenizer& tokenizer, int context_length,
+                              const std::function<void(double)>& on_progress) {
   return ChooseKvType(asked, verdicts, [&](KvType type) -> Result<KvAgreement> {
     std::vector<TokenId> tokens = tokenizer.Encode(kKvCheckText, /*add_special=*/true);
     // a tokenizer of bytes needs as many tokens as there are letters
@@ -226,8 +229,8 @@ Result<KvChoice> ChooseKvType(KvType asked, const KvVerdicts& verdicts, Decoder&
     if (static_cast<int>(tokens.size()) > most) tokens.resize(most);
     const auto num_tokens = static_cast<int>(tokens.size());
     if (num_tokens < 2) return KvAgreement{0, 1, 0, 0, 1};  // no context to get wrong
-    return CompareKv(decoder, tokens, std::min(kFirstCompared, num_tokens / 2 - 1),
-                     StorageOf(type));
+    return CompareKv(decoder, tokens, std::min(kFirstCompared, num_tokens / 2 - 1), StorageOf(type),
+                     on_progress);
   });
 }
 

@@ -28,12 +28,15 @@ struct KvAgreement {
 };
 
 // Runs `tokens` with both and compares what follows each of them from position `first` on.
-// Requires 0 <= first < tokens.size() - 1. Errors: kResourceExhausted.
+// Requires 0 <= first < tokens.size() - 1. `on_progress` may be empty; else it is called with 0 to
+// 1. Errors: kResourceExhausted.
 Result<KvAgreement> CompareKv(Decoder& decoder, std::span<const TokenId> tokens, int first,
-                              KvStorage storage);
+                              KvStorage storage,
+                              const std::function<void(double)>& on_progress = {});
 
 // The same for a model file, over the first `window` tokens of a text; what follows the middle is
-// compared. Errors: as Engine::Load; kInvalidArgument when the text is shorter.
+// compared; both kinds of progress in `options` are told. Errors: as Engine::Load; kInvalidArgument
+// when the text is shorter.
 Result<KvAgreement> CompareKv(const std::string& path, const EngineOptions& options,
                               std::string_view text, int window);
 
@@ -75,7 +78,8 @@ Result<KvChoice> ChooseKvType(KvType asked, const KvVerdicts& verdicts, const Me
 
 // The same with the built-in text, whose tokens behind `context_length` are left out.
 Result<KvChoice> ChooseKvType(KvType asked, const KvVerdicts& verdicts, Decoder& decoder,
-                              const Tokenizer& tokenizer, int context_length);
+                              const Tokenizer& tokenizer, int context_length,
+                              const std::function<void(double)>& on_progress = {});
 
 // Without a model: what earlier starts found out.
 KvChoice KnownKvChoice(KvType asked, const KvVerdicts& verdicts);

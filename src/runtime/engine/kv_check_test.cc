@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -111,6 +112,8 @@ TEST_F(KvCheckTest, TheFirstStartOfAModelKeepsItsVerdict) {
   options.cache_dir = folder_ + "/cache";
   options.kv_type = KvType::kInt4;
   int num_verdicts = 0;
+  std::vector<double> progress = {0};
+  options.on_kv_check_progress = [&](double done) { progress.push_back(done); };
   {
     const auto engine = Engine::Load(folder_ + "/tiny.gguf", options);
     ASSERT_TRUE(engine) << engine.error().message;
@@ -122,6 +125,8 @@ TEST_F(KvCheckTest, TheFirstStartOfAModelKeepsItsVerdict) {
     ++num_verdicts;
   }
   EXPECT_GE(num_verdicts, 1);
+  EXPECT_EQ(progress.back(), 1);
+  options.on_kv_check_progress = [](double) { ADD_FAILURE() << "measured again"; };
   const auto engine = Engine::Load(folder_ + "/tiny.gguf", options);
   ASSERT_TRUE(engine);
   EXPECT_EQ((*engine)->description().kv_type, KvType::kInt4);
@@ -145,7 +150,12 @@ TEST_F(KvCheckTest, F16DiffersFromItselfInNothingAndInt4InSomething) {
   EXPECT_EQ(same->nll, same->nll_reduced);
   EXPECT_EQ(same->num_positions, 149);
   options.kv_type = KvType::kInt4;
+  std::vector<double> progress;
+  options.on_kv_check_progress = [&](double done) { progress.push_back(done); };
   const auto reduced = CompareKv(folder_ + "/tiny.gguf", options, text, 300);
+  EXPECT_GT(progress.size(), 5u);
+  EXPECT_TRUE(std::ranges::is_sorted(progress));
+  EXPECT_EQ(progress.back(), 1);
   EXPECT_GT(reduced->kl, 0);
   EXPECT_LT(reduced->kl, 0.05);
   EXPECT_FALSE(CompareKv(folder_ + "/tiny.gguf", options, "short", 300));

@@ -69,6 +69,14 @@ Status BertEncoder::LoadWeights(const DecoderOptions& options) {
                                                   " is not supported (1: mean, 2: CLS)");
   }
   pooling_ = static_cast<Pooling>(pooling);
+  constexpr const char* kMaxTokens = "hearth.embedding.max_tokens";
+  HEARTH_ASSIGN_OR_RETURN(const int64_t max_tokens, file_->GetIntOr(kMaxTokens, h.context_length));
+  if (max_tokens < 3 || max_tokens > h.context_length) {  // [CLS], a token of the text, [SEP]
+    return MakeError(ErrorCode::kCorrupt, std::string(kMaxTokens) + " is " +
+                                              std::to_string(max_tokens) + ", expected 3 to " +
+                                              std::to_string(h.context_length));
+  }
+  max_tokens_ = static_cast<int>(max_tokens);
   TensorFinder find(*file_);
   HEARTH_ASSIGN_OR_RETURN(words_, find.Table("token_embd.weight", h.vocab_size, h.hidden_size));
   HEARTH_ASSIGN_OR_RETURN(positions_,
@@ -106,6 +114,7 @@ Status BertEncoder::LoadWeights(const DecoderOptions& options) {
     HEARTH_RETURN_IF_ERROR(norm(prefix + "attn_output_norm", &layer.attention_norm));
     HEARTH_RETURN_IF_ERROR(norm(prefix + "layer_output_norm", &layer.output_norm));
   }
+  HEARTH_RETURN_IF_ERROR(find.RefuseUnknown("bert"));
   HEARTH_ASSIGN_OR_RETURN(image_,
                           WeightImage::Open(*file_, find.matrices(), *pool_, options.image));
   for (size_t i = 0; i < find.targets().size(); ++i) *find.targets()[i] = image_.matrix(i);

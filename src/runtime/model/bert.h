@@ -22,6 +22,10 @@ class BertEncoder {
                                                    const DecoderOptions& options);
 
   const HParams& hparams() const { return hparams_; }
+  const WeightImage& image() const { return image_; }
+  // Tokens, [CLS] and [SEP] included, after which the model's authors cut a text off: the key
+  // hearth.embedding.max_tokens (docs/formats/embedding_keys.md), else the context's length.
+  int max_tokens() const { return max_tokens_; }
 
   // The embedding [hidden_size] of one text, unit length. Requires 1 to context_length tokens of
   // the vocabulary, [CLS] and [SEP] included.
@@ -49,6 +53,7 @@ class BertEncoder {
   ThreadPool* pool_;
   HParams hparams_;
   Pooling pooling_ = Pooling::kMean;
+  int max_tokens_ = 0;
   WeightImage image_;
   const GgufTensor *words_ = nullptr, *types_ = nullptr, *positions_ = nullptr;
   LayerNorm embedding_norm_;

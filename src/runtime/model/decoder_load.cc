@@ -93,6 +93,7 @@ Status Decoder::LoadWeights() {
   HEARTH_RETURN_IF_ERROR(ReadHeadIds());
   const auto head_rows = head_ids_.empty() ? h.vocab_size : static_cast<int>(head_ids_.size());
   HEARTH_RETURN_IF_ERROR(find.Need(head_name, head_rows, h.hidden_size, &head_));
+  HEARTH_RETURN_IF_ERROR(find.RefuseUnknown(h.architecture));
 
   HEARTH_ASSIGN_OR_RETURN(image_,
                           WeightImage::Open(*file_, find.matrices(), *pool_, options_.image));

@@ -2,7 +2,9 @@
 // Collects the tensors a model needs, checked by shape; matrices get their place in the weight
 // image.
 
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -27,6 +29,10 @@ class TensorFinder {
   // A table whose rows are looked up where they lie in the file.
   Result<const GgufTensor*> Table(const std::string& name, int num_rows, int num_columns) const;
 
+  // A tensor of a layer or of the head that nobody asked for belongs to another graph than the one
+  // that would be computed. Errors: kUnsupported naming the first.
+  Status RefuseUnknown(std::string_view architecture) const;
+
   const std::vector<const GgufTensor*>& matrices() const { return matrices_; }
   const std::vector<Matrix*>& targets() const { return targets_; }
 
@@ -36,6 +42,7 @@ class TensorFinder {
   const GgufFile& file_;
   std::vector<const GgufTensor*> matrices_;
   std::vector<Matrix*> targets_;
+  std::set<std::string, std::less<>> needed_;
 };
 
 }  // namespace hearth

@@ -71,6 +71,10 @@ std::string ContentKey(const GgufFile& file) {
   return text.data();
 }
 
+bool IsKey(const std::string& text) {
+  return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
 // Names a file as it is now without reading it: device, inode, size and times change when the
 // content does.
 std::string StampOf(const std::string& path) {
@@ -303,7 +307,7 @@ std::string ModelKey(const GgufFile& file, const std::string& cache_dir) {
   const std::string stamp = StampOf(file.path());
   const std::string stamp_path = cache_dir + "/stamps/" + stamp;
   std::string key;
-  if (std::ifstream in(stamp_path); in >> key && key.size() == 32) return key;
+  if (std::ifstream in(stamp_path); in >> key && IsKey(key)) return key;
   key = ContentKey(file);
   std::error_code ignored;
   std::filesystem::create_directories(cache_dir + "/stamps", ignored);

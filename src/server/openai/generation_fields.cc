@@ -94,6 +94,17 @@ void RefuseUnsupported(FieldReader& reader) {
   }
 }
 
+// What OpenAI knows and does not change the answer here: accepted, but not in just any type, or a
+// client's mistake would only show at the next server.
+void CheckUnused(FieldReader& reader) {
+  for (const char* name : {"parallel_tool_calls", "store"}) reader.Bool(name, false);
+  for (const char* name : {"user", "service_tier", "safety_identifier", "prompt_cache_key",
+                           "prompt_cache_retention", "reasoning_effort", "verbosity"}) {
+    reader.String(name);
+  }
+  for (const char* name : {"metadata", "prediction"}) reader.Object(name);
+}
+
 }  // namespace
 
 GenerationFields ReadGenerationFields(FieldReader& reader) {
@@ -137,6 +148,7 @@ GenerationFields ReadGenerationFields(FieldReader& reader) {
     }
   }
   RefuseUnsupported(reader);
+  CheckUnused(reader);
   return fields;
 }
 

@@ -125,6 +125,7 @@ ApiResult<EmbeddingRequest> ParseEmbeddingRequest(const Json& body) {
   EmbeddingRequest request;
   request.model = reader.String("model");
   request.inputs = ReadPrompts(reader, "input", kMaxEmbeddingInputs);
+  reader.String("user");  // OpenAI's, and of no use here
   const std::string format = reader.String("encoding_format", "float");
   if (format != "float" && format != "base64") {
     reader.Fail("encoding_format", "'encoding_format' must be \"float\" or \"base64\"");

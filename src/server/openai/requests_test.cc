@@ -58,6 +58,7 @@ TEST(ChatRequest, ReadsEveryField) {
       "repetition_penalty":1.1,"logit_bias":{"5":-100,"7":2.5},"seed":-3,"stop":["a","b"],"n":3,"max_tokens":7,"stream":true,
       "stream_options":{"include_usage":true,"continuous_usage_stats":true},"logprobs":true,"top_logprobs":4,
       "response_format":{"type":"text"},"unheard_of":{"x":[1]},"user":"u","ignore_eos":true,
+      "parallel_tool_calls":false,"store":true,"metadata":{"a":"b"},"service_tier":"auto",
       "chat_template_kwargs":{"enable_thinking":false})");
   const GenerationFields& fields = request.fields;
   EXPECT_EQ(fields.model, "m");
@@ -128,6 +129,18 @@ TEST(ChatRequest, IllTypedOrOutOfRangeFieldsAreNamed) {
       {R"("logit_bias":{"5":"x"})", "logit_bias.5"},
       {R"("logit_bias":{"5":101})", "logit_bias.5"},
       {R"("model":5)", "model"},
+      {R"("parallel_tool_calls":"x")", "parallel_tool_calls"},
+      {R"("store":1)", "store"},
+      {R"("user":5)", "user"},
+      {R"("metadata":5)", "metadata"},
+      {R"("metadata":[])", "metadata"},
+      {R"("service_tier":true)", "service_tier"},
+      {R"("safety_identifier":{})", "safety_identifier"},
+      {R"("prompt_cache_key":1)", "prompt_cache_key"},
+      {R"("prompt_cache_retention":24)", "prompt_cache_retention"},
+      {R"("reasoning_effort":3)", "reasoning_effort"},
+      {R"("verbosity":[])", "verbosity"},
+      {R"("prediction":"x")", "prediction"},
       {R"("stream_options":{"include_usage":true})", "stream_options"},
       {R"("stream":true,"stream_options":{"include_usage":1})", "stream_options.include_usage"},
       {R"("tools":{})", "tools"},
@@ -249,6 +262,7 @@ TEST(EmbeddingRequest, ReadsAndRefuses) {
   EXPECT_TRUE(request->base64);
   EXPECT_EQ(ErrorOf(ParseEmbeddingRequest, R"({"input":""})").param, "input");
   EXPECT_EQ(ErrorOf(ParseEmbeddingRequest, R"({})").param, "input");
+  EXPECT_EQ(ErrorOf(ParseEmbeddingRequest, R"({"input":"a","user":5})").param, "user");
   EXPECT_EQ(ErrorOf(ParseEmbeddingRequest, R"({"input":"a","encoding_format":"int8"})").param,
             "encoding_format");
   EXPECT_EQ(ErrorOf(ParseEmbeddingRequest, R"({"input":"a","dimensions":0})").param, "dimensions");

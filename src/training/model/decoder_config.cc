@@ -127,7 +127,7 @@ Result<DecoderConfig> ConfigFromGguf(const GgufFile& file) {
 Result<DecoderConfig> ConfigFromFolder(const std::string& folder) {
   HEARTH_ASSIGN_OR_RETURN(const Json json, ReadJsonObject(folder + "/config.json"));
   GgufWriter writer;
-  HEARTH_ASSIGN_OR_RETURN(const ModelConfig model, SetHyperparameters(json, /*pooling=*/0, writer));
+  HEARTH_ASSIGN_OR_RETURN(const ModelConfig model, SetHyperparameters(json, {}, writer));
   const Keys keys([&writer](const std::string& key) -> const GgufValue* {
     for (const auto& [name, value] : writer.metadata()) {
       if (name == key) return &value;

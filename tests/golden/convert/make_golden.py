@@ -2,7 +2,8 @@
 """Makes the tiny checkpoints of src/kit/convert_test.cc: random weights in the layout Hugging Face publishes models in, and beside
 each what transformers computes with it (expected.txt). With --minilm DIR also minilm.txt.
 
-Needs torch, transformers, tokenizers, safetensors and sentencepiece; see README.md for the versions."""
+Needs torch, transformers, tokenizers, safetensors and sentencepiece, for --minilm also sentence-transformers; see README.md for the
+versions. --only-minilm leaves the checkpoints alone."""
 
 import argparse
 import copy
@@ -376,34 +377,39 @@ LONG_TEXT = (
 
 
 def make_minilm(folder):
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"attn_implementation": "eager"})
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.BertModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    words = (LONG_TEXT * 12).split()
+    lengths = []
     out = io.StringIO()
-    out.write("# all-MiniLM-L6-v2: a text, and its embedding (mean of the tokens, unit length) in millionths.\n")
-    for text in SENTENCES + [" ".join((LONG_TEXT * 3).split()[:300])]:
-        batch = tokenizer([text], return_tensors="pt", truncation=False)
-        assert batch["input_ids"].shape[1] <= 512
-        with torch.no_grad():
-            states = model(**batch).last_hidden_state
-        mask = batch["attention_mask"][..., None].float()
-        embedding = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1))[0]
+    out.write("# all-MiniLM-L6-v2: a text, and its embedding by sentence-transformers in millionths.\n")
+    # The last three: just below max_seq_length, just above it, and longer than the model has places.
+    for text in SENTENCES + [" ".join(words[:count]) for count in (210, 300, 1000)]:
+        lengths.append(len(tokenizer(text)["input_ids"]))
+        embedding = model.encode([text], convert_to_numpy=True)[0]
         out.write(f"text {escaped(text)}\n")
         out.write("embedding " + " ".join(str(round(v * 1e6)) for v in embedding.tolist()) + "\n")
+    print("tokens of the long texts:", lengths[-3:])
+    assert lengths[-3] <= model.max_seq_length < lengths[-2] < 512 < lengths[-1]
     (HERE / "minilm.txt").write_text(out.getvalue(), encoding="utf-8")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minilm", type=pathlib.Path, help="all-MiniLM-L6-v2 as published: makes minilm.txt too")
+    parser.add_argument("--only-minilm", action="store_true", help="with --minilm: make minilm.txt alone")
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    make_llama()
-    make_sharded_llama()
-    make_llama3()
-    make_qwen2()
-    make_qwen3()
-    make_gemma3()
+    if not args.only_minilm:
+        make_llama()
+        make_sharded_llama()
+        make_llama3()
+        make_qwen2()
+        make_qwen3()
+        make_gemma3()
     if args.minilm:
         make_minilm(args.minilm)
 

@@ -34,6 +34,8 @@ class TinyModelWriter {
       : options_(options), random_(options.seed) {}
 
   Status Write(const std::string& path) {
+    for (const std::string& name : options_.extra_tensors) Norm(name, options_.hidden_size);
+    if (options_.architecture == "bert") return WriteBert(path);
     Metadata();
     if (options_.tap_layers.empty())
       Matrix("token_embd.weight", options_.head_type, kTinyVocabSize, options_.hidden_size, 1.0);
@@ -55,6 +57,63 @@ class TinyModelWriter {
   }
 
  private:
+  Status WriteBert(const std::string& path) {
+    const int hidden = options_.hidden_size;
+    const auto set = [&](const std::string& key, int value) {
+      writer_.SetUint32(key, static_cast<uint32_t>(value));
+    };
+    writer_.SetString("general.architecture", "bert");
+    writer_.SetString("general.name", "tiny bert");
+    set("bert.block_count", options_.num_layers);
+    set("bert.embedding_length", hidden);
+    set("bert.feed_forward_length", options_.ffn_size);
+    set("bert.attention.head_count", hidden / options_.head_dim);
+    set("bert.context_length", options_.context_length);
+    writer_.SetFloat32("bert.attention.layer_norm_epsilon", 1e-12f);
+    set("bert.pooling_type", 1);
+    if (options_.max_tokens > 0) set("hearth.embedding.max_tokens", options_.max_tokens);
+
+    // Every letter as a word's beginning and as what follows it.
+    std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"};
+    std::vector<int64_t> types = {3, 2, 3, 3};
+    for (const char* mark : {"\xe2\x96\x81", ""}) {
+      for (char letter = 'a'; letter <= 'z'; ++letter) {
+        tokens.push_back(mark + std::string(1, letter));
+        types.push_back(1);
+      }
+    }
+    const auto num_tokens = static_cast<int>(tokens.size());
+    writer_.SetString("tokenizer.ggml.model", "bert");
+    writer_.SetStringArray("tokenizer.ggml.tokens", std::move(tokens));
+    writer_.SetInt32Array("tokenizer.ggml.token_type", std::move(types));
+    set("tokenizer.ggml.unknown_token_id", 1);
+    set("tokenizer.ggml.cls_token_id", 2);
+    set("tokenizer.ggml.seperator_token_id", 3);  // spelled so in GGUF
+
+    Matrix("token_embd.weight", options_.head_type, num_tokens, hidden, 1.0);
+    Matrix("position_embd.weight", TensorType::kF32, options_.context_length, hidden, 1.0);
+    Matrix("token_types.weight", TensorType::kF32, 2, hidden, 1.0);
+    const auto layer_norm = [&](const std::string& name) {
+      Norm(name + ".weight", hidden);
+      Floats(name + ".bias", Normal(hidden, 0.1));
+    };
+    layer_norm("token_embd_norm");
+    for (int layer = 0; layer < options_.num_layers; ++layer) {
+      const std::string prefix = "blk." + std::to_string(layer) + ".";
+      const auto linear = [&](const char* name, int rows, int columns) {
+        Matrix(prefix + name + ".weight", options_.type, rows, columns);
+        Floats(prefix + name + ".bias", Normal(rows, 0.1));
+      };
+      for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output"})
+        linear(name, hidden, hidden);
+      linear("ffn_up", options_.ffn_size, hidden);
+      linear("ffn_down", hidden, options_.ffn_size);
+      layer_norm(prefix + "attn_output_norm");
+      layer_norm(prefix + "layer_output_norm");
+    }
+    return writer_.Write(path);
+  }
+
   void DraftHead() {
     const int hidden = options_.hidden_size;
     Matrix("hearth.head.fuse.weight", options_.type, hidden,
@@ -105,7 +164,7 @@ class TinyModelWriter {
     writer_.SetStringArray("tokenizer.ggml.merges", {});
     writer_.SetUint32("tokenizer.ggml.bos_token_id", kTinyEndOfText);
     writer_.SetUint32("tokenizer.ggml.eos_token_id", kTinyEndOfTurn);
-    writer_.SetBool("tokenizer.ggml.add_bos_token", false);
+    writer_.SetBool("tokenizer.ggml.add_bos_token", options_.adds_bos);
     if (!options_.chat_template.empty())
       writer_.SetString("tokenizer.chat_template", options_.chat_template);
   }
@@ -156,13 +215,22 @@ class TinyModelWriter {
   // `gain`: the outputs' deviation for inputs of deviation 1.
   void Matrix(const std::string& name, TensorType type, int rows, int columns, double gain = 1.5) {
     std::vector<std::byte> data(rows * RowBytes(type, columns));
+    std::vector<float> dequantized(options_.dequantized ? rows * columns : 0);
     for (int row = 0; row < rows; ++row) {
       const std::vector<float> values = Normal(columns, gain / std::sqrt(columns));
-      QuantizeRow(type, values,
-                  std::span(data).subspan(row * RowBytes(type, columns), RowBytes(type, columns)));
+      const auto stored =
+          std::span(data).subspan(row * RowBytes(type, columns), RowBytes(type, columns));
+      QuantizeRow(type, values, stored);
+      if (options_.dequantized)
+        DequantizeRow(type, stored, std::span(dequantized).subspan(row * columns, columns));
     }
-    writer_.AddTensor(name, type, {static_cast<uint64_t>(columns), static_cast<uint64_t>(rows)},
-                      data);
+    const std::vector<uint64_t> shape = {static_cast<uint64_t>(columns),
+                                         static_cast<uint64_t>(rows)};
+    if (options_.dequantized) {
+      writer_.AddTensor(name, TensorType::kF32, shape, std::as_bytes(std::span(dequantized)));
+    } else {
+      writer_.AddTensor(name, type, shape, data);
+    }
   }
 
   const TinyModelOptions& options_;

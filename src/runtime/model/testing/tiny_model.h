@@ -1,7 +1,7 @@
 #pragma once
 // Writes small GGUF models with random weights, for tests: every architecture and tensor type
 // without a real file at hand. Their text is bytes: token b is byte b, followed by a few special
-// tokens.
+// tokens. (bert's is words of one letter.)
 
 #include <cstdint>
 #include <string>
@@ -14,7 +14,7 @@
 namespace hearth::testing {
 
 struct TinyModelOptions {
-  std::string architecture = "llama";  // llama, qwen2, qwen3, gemma3
+  std::string architecture = "llama";  // llama, qwen2, qwen3, gemma3, bert
   TensorType type = TensorType::kQ8_0;
   TensorType head_type = TensorType::kQ8_0;
   int num_layers = 2;
@@ -34,6 +34,11 @@ struct TinyModelOptions {
   std::vector<int> tap_layers;
   // Not empty: the LM head (its own) covers these tokens alone.
   std::vector<int> head_ids;
+  // Matrices go through their type and are stored in F32: the same values, for float references.
+  bool dequantized = false;
+  bool adds_bos = false;
+  int max_tokens = 0;                      // bert's hearth.embedding.max_tokens; 0: no such key
+  std::vector<std::string> extra_tensors;  // names of vectors that no graph has
   std::string chat_template =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
       "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
