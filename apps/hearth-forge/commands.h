@@ -6,6 +6,8 @@
 
 namespace hearth::forge {
 
+void AddDraft(CLI::App& app, Action& action);
+void AddGenerate(CLI::App& app, Action& action);
 void AddVersion(CLI::App& app, Action& action);
 
 }  // namespace hearth::forge

@@ -155,6 +155,43 @@ TEST(Generator, NamesARequestThatCannotBe) {
   }
 }
 
+// What only a GPU has: the recorded step, and attention that reads each row to its own length.
+TEST(Generator, OnAGpuAStepRecordedIsAStepRun) {
+  const auto device = ParseDevice("cuda");
+  if (!device) GTEST_SKIP() << "no GPU here";
+  DecoderConfig config = TinyConfig();
+  config.hidden_size = 128;
+  config.head_dim = 32;
+  const DecoderOptions options{*device, at::kBFloat16};
+  const Decoder decoder = Decoder::Random(config, options, 7);
+  for (const NamedTensor& parameter : decoder.Parameters()) {
+    Tensor tensor = parameter.tensor;
+    if (tensor.dim() == 2) tensor.mul_(8);
+  }
+  auto requests = Requests(40, 0.8);
+  for (GenerationRequest& request : requests) request.max_new_tokens = 60;
+  const auto recorded = RunAll(decoder, requests, {.batch = 8, .capacity = 80});
+  const auto run = RunAll(decoder, requests, {.batch = 8, .capacity = 80, .use_graph = false});
+  int64_t same = 0, all = 0;
+  for (const GenerationRequest& request : requests) {
+    EXPECT_EQ(recorded.at(request.tag).tokens, run.at(request.tag).tokens) << request.tag;
+    if (request.temperature > 0) continue;
+    // Against the pass without a cache: the first tokens, before a tie falls to the other side.
+    std::vector<int64_t> tokens(request.prompt.begin(), request.prompt.end());
+    for (const int32_t token : recorded.at(request.tag).tokens) tokens.push_back(token);
+    const Tensor ids = at::tensor(tokens, at::kLong).to(*device);
+    const auto layout = SegmentLayout::Make({ids.size(0)}, *device);
+    const at::NoGradGuard guard;
+    const Tensor likeliest = decoder.Logits(decoder.Forward(ids, layout).hidden).argmax(-1);
+    const auto begin = static_cast<int64_t>(request.prompt.size());
+    const int64_t count = ids.size(0) - begin;
+    same +=
+        likeliest.narrow(0, begin - 1, count).eq(ids.narrow(0, begin, count)).sum().item<int64_t>();
+    all += count;
+  }
+  EXPECT_GT(static_cast<double>(same), 0.97 * static_cast<double>(all));
+}
+
 TEST(SampleTokens, FollowsTheDistribution) {
   const Tensor logits = at::tensor({0.1f, 0.2f, 0.7f, 0.0f}).log().expand({10000, 4}).contiguous();
   const Tensor noise = at::arange(10000, at::kFloat).div_(10000);

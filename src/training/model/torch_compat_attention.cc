@@ -138,25 +138,28 @@ bool HasCachedAttention([[maybe_unused]] const Tensor& keys) {
 #endif
 }
 
+// Every KV head of every row is a sequence of its own, of one query with as many heads as share the
+// KV head: so the cache need not be laid out anew.
+Tensor CachedAttentionLayout(const Tensor& visible, const Tensor& keys) {
+  const int64_t batch = keys.size(0), kv_heads = keys.size(1), capacity = keys.size(2);
+  const int64_t rows = batch * kv_heads;
+  const Tensor starts = at::arange(rows + 1, visible.options());
+  const Tensor shown = visible.unsqueeze(1).expand({batch, kv_heads}).reshape({rows});
+  return at::stack({starts, starts.mul(capacity), at::constant_pad_nd(shown, {0, 1})}).to(at::kInt);
+}
+
 Tensor CachedAttention([[maybe_unused]] const Tensor& q, [[maybe_unused]] const Tensor& keys,
                        [[maybe_unused]] const Tensor& values,
-                       [[maybe_unused]] const Tensor& visible) {
+                       [[maybe_unused]] const Tensor& layout) {
 #if HEARTH_TORCH_2
   const int64_t batch = keys.size(0), kv_heads = keys.size(1), capacity = keys.size(2),
-                dim = keys.size(3), groups = q.size(1) / kv_heads;
-  // Every KV head of every row is a sequence of its own, of one query with `groups` heads: so the
-  // cache need not be laid out anew.
-  const int64_t rows = batch * kv_heads;
-  const auto ints = visible.options().dtype(at::kInt);
-  const Tensor query_starts = at::arange(rows + 1, ints);
-  const Tensor key_starts = query_starts.mul(capacity);
-  const Tensor of_each = visible.unsqueeze(1).expand({batch, kv_heads}).reshape({rows});
+                dim = keys.size(3), groups = q.size(1) / kv_heads, rows = batch * kv_heads;
   auto result = at::_flash_attention_forward(
       q.reshape({rows, groups, dim}), keys.view({rows * capacity, 1, dim}),
-      values.view({rows * capacity, 1, dim}), query_starts, key_starts, /*max_q=*/1,
+      values.view({rows * capacity, 1, dim}), layout.select(0, 0), layout.select(0, 1), /*max_q=*/1,
       /*max_k=*/capacity, /*dropout_p=*/0.0, /*is_causal=*/false, /*return_debug_mask=*/false,
       /*scale=*/std::nullopt, /*window_size_left=*/std::nullopt,
-      /*window_size_right=*/std::nullopt, /*seqused_k=*/of_each);
+      /*window_size_right=*/std::nullopt, /*seqused_k=*/layout.select(0, 2).narrow(0, 0, rows));
   return std::get<0>(result).reshape({batch, kv_heads * groups, dim});
 #else
   TORCH_CHECK(false, "no attention over a cache in this libtorch");

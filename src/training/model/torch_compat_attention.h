@@ -31,10 +31,11 @@ std::array<Tensor, 3> PackedAttentionBackward(const Tensor& gradient, const Tens
 
 // One new query per sequence over a cache, in a kernel that reads no more of each row than it
 // holds. Only where HasCachedAttention says so (CUDA, BF16 or F16).
-// q [batch, num_heads, head_dim], keys and values [batch, num_kv_heads, capacity, head_dim],
-// visible int32 [batch] -> as q.
+// q [batch, num_heads, head_dim], keys and values [batch, num_kv_heads, capacity, head_dim] -> as
+// q. `layout` is made once for all layers, of visible int64 [batch]: the places each row shows.
 bool HasCachedAttention(const Tensor& keys);
+Tensor CachedAttentionLayout(const Tensor& visible, const Tensor& keys);  // int32 [3, n]
 Tensor CachedAttention(const Tensor& q, const Tensor& keys, const Tensor& values,
-                       const Tensor& visible);
+                       const Tensor& layout);
 
 }  // namespace hearth::forge
