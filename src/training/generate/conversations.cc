@@ -13,7 +13,7 @@ namespace {
 // Tells the random numbers of questions and answers apart.
 enum Purpose : uint64_t { kQuestion = 1, kAnswer = 2, kChoice = 3 };
 // An invented question gets so many tries before its place is left empty.
-constexpr uint64_t kMostTries = 16;
+constexpr uint64_t kMostTries = 4;
 constexpr const char* kMarker = "hearth-marks-the-users-words";
 
 std::string Trimmed(const std::string& text) {

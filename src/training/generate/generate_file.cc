@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "training/data/rows.h"
 #include "training/generate/line_writer.h"
 
 namespace hearth::forge {
 namespace {
 
-// Room for a template's own words and a prompt longer than any question of the model's.
-constexpr int64_t kPromptRoom = 256;
+// Room for a template's own words, and for given prompts.
+constexpr int64_t kTemplateRoom = 128, kPromptRoom = 768;
 
 tl::unexpected<Error> Wrong(const std::string& field, const std::string& value) {
   return MakeError(ErrorCode::kInvalidArgument, "generate: " + field + " is " + value);
@@ -40,20 +41,40 @@ Status CheckOptions(const GeneratorOptions& generator, const ConversationOptions
   return {};
 }
 
-GeneratorOptions Settled(GeneratorOptions generator, const ConversationOptions& conversations,
-                         const Decoder& decoder, const ChatTokenizer& chat) {
+// Rows of the files, at most `most`: no more slots than that are of use.
+Result<int64_t> CountRows(const std::vector<std::string>& files, int64_t most) {
+  int64_t rows = 0;
+  for (const std::string& file : files) {
+    HEARTH_ASSIGN_OR_RETURN(RawRowReader reader, RawRowReader::Open(file));
+    while (rows < most) {
+      HEARTH_ASSIGN_OR_RETURN(const auto row, reader.Next());
+      if (!row) break;
+      ++rows;
+    }
+  }
+  return rows;
+}
+
+Result<GeneratorOptions> Settled(GeneratorOptions generator,
+                                 const ConversationOptions& conversations, const Decoder& decoder,
+                                 const ChatTokenizer& chat) {
   generator.stop_tokens = StopTokens(chat);
   generator.use_top_p = conversations.top_p < 1;
-  if (generator.capacity == 0)
+  if (generator.capacity == 0) {
     generator.capacity =
-        conversations.max_question_tokens + conversations.max_answer_tokens + kPromptRoom;
-  generator.capacity = std::min(generator.capacity, decoder.config().context_length);
-  if (conversations.prompt_files.empty())
-    generator.batch = std::min(generator.batch, conversations.num_invented);
-  if (conversations.num_given > 0)
-    generator.batch =
-        std::min(generator.batch, conversations.num_invented +
-                                      conversations.num_given * conversations.answers_per_prompt);
+        conversations.max_answer_tokens +
+        std::max(
+            conversations.prompt_files.empty() ? 0 : kPromptRoom,
+            conversations.num_invented > 0 ? conversations.max_question_tokens + kTemplateRoom : 0);
+  }
+  generator.capacity =
+      std::max<int64_t>(2, std::min(generator.capacity, decoder.config().context_length));
+  const int64_t most = conversations.num_given > 0
+                           ? std::min(conversations.num_given, generator.batch)
+                           : generator.batch;
+  HEARTH_ASSIGN_OR_RETURN(const int64_t given, CountRows(conversations.prompt_files, most));
+  generator.batch = std::clamp<int64_t>(
+      conversations.num_invented + given * conversations.answers_per_prompt, 1, generator.batch);
   return generator;
 }
 
@@ -64,7 +85,9 @@ Result<GenerateFileResult> GenerateFileOrThrow(const GenerateFileOptions& option
   HEARTH_ASSIGN_OR_RETURN(const ChatTokenizer chat, ChatTokenizer::Load(options.model));
   HEARTH_ASSIGN_OR_RETURN(const Decoder decoder, Decoder::Load(options.model, {device, dtype}));
   HEARTH_ASSIGN_OR_RETURN(LineWriter file, LineWriter::Create(options.output));
-  Generator generator(decoder, Settled(options.generator, options.conversations, decoder, chat));
+  HEARTH_ASSIGN_OR_RETURN(const GeneratorOptions settled,
+                          Settled(options.generator, options.conversations, decoder, chat));
+  Generator generator(decoder, settled);
   int64_t done = 0;
   const int64_t of =
       options.conversations.prompt_files.empty() ? options.conversations.num_invented : 0;
