@@ -27,7 +27,13 @@ struct KvAgreement {
   int num_positions = 0;
 };
 
-// Runs `tokens` with both and compares what follows each of them from position `first` on.
+// Runs `tokens` through `reference` with f16 and through `decoder` with `storage` (the "reduced"
+// one in the figures) and compares what follows each of them from position `first` on. Requires 0
+// <= first < tokens.size() - 1 and vocabularies of one size. Errors: kResourceExhausted.
+Result<KvAgreement> CompareDecoders(Decoder& reference, Decoder& decoder,
+                                    std::span<const TokenId> tokens, int first, KvStorage storage);
+
+// Runs `tokens` with both types and compares what follows each of them from position `first` on.
 // Requires 0 <= first < tokens.size() - 1. Errors: kResourceExhausted.
 Result<KvAgreement> CompareKv(Decoder& decoder, std::span<const TokenId> tokens, int first,
                               KvStorage storage);
