@@ -154,7 +154,8 @@ void PrintSummary(const eval::SuiteSummary& summary) {
 
 // What went wrong, and how to go on.
 int FailRun(const Error& error, const EvalFlags& flags) {
-  if (!flags.output.empty()) Note("what is finished is kept in " + flags.output + "; --resume goes on");
+  if (!flags.output.empty())
+    Note("what is finished is kept in " + flags.output + "; --resume goes on");
   if (error.code == ErrorCode::kCancelled) return kExitInterrupted;
   return Fail(error);
 }
@@ -259,13 +260,13 @@ void AddRunFlags(CLI::App& command, EvalFlags& flags) {
   command.add_option("--seed", flags.suite.seed, "Of the answers, with a temperature")
       ->capture_default_str();
   command
-      .add_option("--max-tokens", flags.suite.max_tokens,
-                  "Of an answer; 0: as the suite has it")
+      .add_option("--max-tokens", flags.suite.max_tokens, "Of an answer; 0: as the suite has it")
       ->check(CLI::NonNegativeNumber.description(""))
       ->capture_default_str();
   command
-      .add_option("--base-url", flags.base_url,
-                  "Test the model of an OpenAI-compatible server instead; --model is its name there")
+      .add_option(
+          "--base-url", flags.base_url,
+          "Test the model of an OpenAI-compatible server instead; --model is its name there")
       ->type_name("URL");
   command
       .add_option("--text", flags.suite.text_path,
@@ -279,8 +280,9 @@ void AddRunFlags(CLI::App& command, EvalFlags& flags) {
   command.add_flag("--tools-in-prompt", flags.suite.tools_in_prompt,
                    "bfcl: describe functions in a system prompt, not through the chat template");
   command
-      .add_option("--judge-url", flags.judge_url,
-                  "vicuna_bench: an OpenAI-compatible server that judges; without it the model itself")
+      .add_option(
+          "--judge-url", flags.judge_url,
+          "vicuna_bench: an OpenAI-compatible server that judges; without it the model itself")
       ->type_name("URL");
   command.add_option("--judge-model", flags.judge_model, "The judge's name there")
       ->capture_default_str();

@@ -117,9 +117,9 @@ Result<std::vector<float>> ScoreTokens(Backend& backend, std::vector<TokenId> to
   request.prompt_logprobs = 0;
   HEARTH_ASSIGN_OR_RETURN(const GenerateEvent end, RunRequest(backend, std::move(request), stop));
   if (end.prompt_tokens.size() != expected) {
-    return MakeError(ErrorCode::kInternal,
-                     std::to_string(end.prompt_tokens.size()) +
-                         " log-probabilities came back, expected " + std::to_string(expected));
+    return MakeError(ErrorCode::kInternal, std::to_string(end.prompt_tokens.size()) +
+                                               " log-probabilities came back, expected " +
+                                               std::to_string(expected));
   }
   std::vector<float> scores;
   for (const GeneratedToken& token : end.prompt_tokens) scores.push_back(token.sampled.logprob);

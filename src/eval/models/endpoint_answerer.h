@@ -14,7 +14,8 @@ struct EndpointOptions {
   std::string model;    // as the server calls it
   std::string api_key;  // empty: none
   int timeout_ms = 600'000;
-  int num_retries = 4;  // when it is busy, cannot be reached or fails (429, 5xx), with growing pauses
+  int num_retries =
+      4;  // when it is busy, cannot be reached or fails (429, 5xx), with growing pauses
   int first_pause_ms = 500;
 };
 

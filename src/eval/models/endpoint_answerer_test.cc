@@ -138,8 +138,8 @@ TEST(ChatReply, ToolCallsBecomeText) {
 }
 
 TEST(ChatReply, WhatIsNotTheApisIsAnError) {
-  for (const char* body : {"", "[]", "{}", R"({"choices":[]})", R"({"choices":[{}]})",
-                           R"({"choices":[5]})"}) {
+  for (const char* body :
+       {"", "[]", "{}", R"({"choices":[]})", R"({"choices":[{}]})", R"({"choices":[5]})"}) {
     EXPECT_FALSE(ParseChatReply(body)) << body;
   }
   EXPECT_TRUE(ParseChatReply(R"({"choices":[{"message":5}]})"));

@@ -122,8 +122,7 @@ Result<std::string> JoinChunks(std::string_view bytes) {
   std::string body;
   for (;;) {
     size_t size = 0;
-    const auto [end, error] =
-        std::from_chars(bytes.data(), bytes.data() + bytes.size(), size, 16);
+    const auto [end, error] = std::from_chars(bytes.data(), bytes.data() + bytes.size(), size, 16);
     const size_t line = bytes.find("\r\n");
     if (error != std::errc() || line == std::string_view::npos)
       return MakeError(ErrorCode::kCorrupt, "a chunk without a size");
@@ -141,9 +140,9 @@ Result<std::string> JoinChunks(std::string_view bytes) {
 Result<HttpUrl> ParseHttpUrl(std::string_view url) {
   constexpr std::string_view kScheme = "http://";
   if (!url.starts_with(kScheme)) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     std::string(url) +
-                         " is no http:// address; for https put a proxy in front of it");
+    return MakeError(
+        ErrorCode::kInvalidArgument,
+        std::string(url) + " is no http:// address; for https put a proxy in front of it");
   }
   std::string_view rest = url.substr(kScheme.size());
   HttpUrl parsed;

@@ -27,7 +27,8 @@ struct HttpPostOptions {
   int timeout_ms = 600'000;  // until the whole reply is there
 };
 
-// Errors: kUnavailable (cannot connect), kDeadline, kIo, kCorrupt (no HTTP); each names the address.
+// Errors: kUnavailable (cannot connect), kDeadline, kIo, kCorrupt (no HTTP); each names the
+// address.
 Result<HttpReply> HttpPost(const HttpUrl& url, const std::string& path, const std::string& json,
                            const HttpPostOptions& options);
 

@@ -38,11 +38,10 @@ TEST(HttpReply, BodiesOfEveryKind) {
 }
 
 TEST(HttpReply, DamagedOnesAreErrors) {
-  for (const char* bytes :
-       {"", "SSH-2.0", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 abc OK\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhi",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"}) {
+  for (const char* bytes : {"", "SSH-2.0", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 abc OK\r\n\r\n",
+                            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhi",
+                            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+                            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"}) {
     EXPECT_FALSE(ParseHttpReply(bytes)) << bytes;
   }
 }

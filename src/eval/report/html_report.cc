@@ -49,7 +49,8 @@ std::string IntervalBar(double low, double value, double high, double most) {
     const double share = most > 0 && std::isfinite(x) ? std::clamp(x / most, 0.0, 1.0) : 0;
     return Number(5 + share * kWidth);
   };
-  return "<svg width=\"230\" height=\"16\" role=\"img\"><line x1=\"5\" x2=\"225\" y1=\"8\" y2=\"8\" "
+  return "<svg width=\"230\" height=\"16\" role=\"img\"><line x1=\"5\" x2=\"225\" y1=\"8\" "
+         "y2=\"8\" "
          "stroke=\"var(--line)\"/><line x1=\"" +
          at(low) + "\" x2=\"" + at(high) +
          "\" y1=\"8\" y2=\"8\" stroke=\"var(--bar)\" stroke-width=\"4\"/><circle cx=\"" +

@@ -1,6 +1,6 @@
 #pragma once
-// A run as one HTML page that needs nothing else: figures with intervals, failures by kind, samples.
-// Threads: pure functions.
+// A run as one HTML page that needs nothing else: figures with intervals, failures by kind,
+// samples. Threads: pure functions.
 
 #include <string>
 #include <vector>

@@ -57,8 +57,7 @@ Json Finite(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 
 // Differences of rates are in points.
 std::string FormatDifference(Measure measure, double value) {
-  return measure == Measure::kRate ? Printed("%+.1f points", 100 * value)
-                                   : Printed("%+.4g", value);
+  return measure == Measure::kRate ? Printed("%+.1f points", 100 * value) : Printed("%+.4g", value);
 }
 
 }  // namespace
@@ -172,8 +171,8 @@ Result<std::vector<SuiteNoise>> MeasureNoise(const std::vector<StoredRun>& runs)
     };
     if (model(run) != model(runs[0])) {
       return MakeError(ErrorCode::kInvalidArgument,
-                       "the runs are of different models: " +
-                           Text(runs[0].settings, "model") + " and " + Text(run.settings, "model"));
+                       "the runs are of different models: " + Text(runs[0].settings, "model") +
+                           " and " + Text(run.settings, "model"));
     }
   }
   std::vector<SuiteNoise> noises;
@@ -183,8 +182,7 @@ Result<std::vector<SuiteNoise>> MeasureNoise(const std::vector<StoredRun>& runs)
     for (const StoredRun& run : runs) {
       const Json* setting = SuiteSetting(run, suite);
       in_all = in_all && setting != nullptr &&
-               Text(*setting, "fingerprint") ==
-                   Text(*SuiteSetting(runs[0], suite), "fingerprint");
+               Text(*setting, "fingerprint") == Text(*SuiteSetting(runs[0], suite), "fingerprint");
       scores.push_back(ScoresOf(run, suite));
     }
     if (!in_all) continue;

@@ -16,8 +16,8 @@ struct SuiteComparison {
   std::string suite;
   Measure measure = Measure::kRate;
   bool higher_is_better = true;
-  int64_t num_pairs = 0;     // items that both have judged
-  int64_t num_unpaired = 0;  // that only one of them has; they do not count
+  int64_t num_pairs = 0;         // items that both have judged
+  int64_t num_unpaired = 0;      // that only one of them has; they do not count
   double first = 0, second = 0;  // scores over the pairs
   // second - first: of rates and means themselves, of perplexities the mean of log-probabilities
   PairedDifference difference;

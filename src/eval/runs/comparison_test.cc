@@ -9,7 +9,7 @@ namespace {
 using ::testing::HasSubstr;
 
 StoredRun RunOf(const std::vector<double>& scores, const std::string& measure = "rate",
-              const std::string& fingerprint = "f") {
+                const std::string& fingerprint = "f") {
   StoredRun run;
   run.settings = {{"model", "m"},
                   {"suite.s",

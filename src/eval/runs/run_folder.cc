@@ -51,9 +51,9 @@ Status CheckSameSettings(const Json& stored, const Json& asked, const std::strin
     if (!asked.contains(key)) keys.push_back(key);
   for (const std::string& key : keys) {
     if (stored.contains(key) && asked.contains(key) && stored[key] == asked[key]) continue;
-    return MakeError(ErrorCode::kInvalidArgument,
-                     path + " holds a run with " + key + " " + Shown(stored, key) + ", now it is " +
-                         Shown(asked, key) + ": take another folder");
+    return MakeError(ErrorCode::kInvalidArgument, path + " holds a run with " + key + " " +
+                                                      Shown(stored, key) + ", now it is " +
+                                                      Shown(asked, key) + ": take another folder");
   }
   return {};
 }
@@ -76,8 +76,8 @@ Result<std::vector<ItemResult>> ReadItems(const std::string& path, size_t* num_g
             ? ItemFromJson(*json)
             : Result<ItemResult>(MakeError(ErrorCode::kCorrupt, "not a JSON object"));
     if (!item) {
-      return MakeError(ErrorCode::kCorrupt, path + ", line " + std::to_string(number) + ": " +
-                                                item.error().message);
+      return MakeError(ErrorCode::kCorrupt,
+                       path + ", line " + std::to_string(number) + ": " + item.error().message);
     }
     items.push_back(std::move(*item));
     begin = end + 1;

@@ -1,6 +1,6 @@
 #pragma once
-// The folder of a run: run.json says what was asked, items.jsonl holds every finished item, one line
-// each, written as it finishes. A run that was stopped goes on where it was; a folder is never
+// The folder of a run: run.json says what was asked, items.jsonl holds every finished item, one
+// line each, written as it finishes. A run that was stopped goes on where it was; a folder is never
 // continued with another model, suite or option.
 // Threads: Append is safe from many threads, the rest is not.
 
@@ -20,7 +20,8 @@ class RunFolder {
  public:
   // Creates the folder or opens it again. `settings` is a flat object: everything that decides what
   // comes out. Errors: kInvalidArgument when the folder holds a run and `resume` is false, or one
-  // with other settings (names the first that differs, with both values); kIo, kPermission, kCorrupt.
+  // with other settings (names the first that differs, with both values); kIo, kPermission,
+  // kCorrupt.
   static Result<std::unique_ptr<RunFolder>> Open(const std::string& path, const Json& settings,
                                                  bool resume);
   ~RunFolder();

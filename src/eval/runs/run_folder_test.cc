@@ -29,7 +29,8 @@ class RunFolderTest : public ::testing::Test {
     std::ofstream(folder_ + "/items.jsonl", std::ios::app) << bytes;
   }
 
-  const std::string folder_ = ::testing::TempDir() + "run_folder_test_" + std::to_string(::getpid());
+  const std::string folder_ =
+      ::testing::TempDir() + "run_folder_test_" + std::to_string(::getpid());
   const Json settings_ = {{"model", "m"}, {"temperature", 0.7f}, {"suite.gsm8k", {{"x", 1}}}};
 };
 

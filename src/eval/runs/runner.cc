@@ -36,8 +36,7 @@ Result<std::vector<ItemResult>> RunSuite(const Suite& suite, Answerer& model, Ru
       const size_t index = next++;
       if (index >= todo.size()) return;
       Result<ItemResult> result = suite.Run(todo[index], model);
-      const Status kept =
-          result && folder != nullptr ? folder->Append(*result) : Status();
+      const Status kept = result && folder != nullptr ? folder->Append(*result) : Status();
       const std::lock_guard lock(mutex);
       if (!result || !kept) {
         if (!error) error = result ? kept.error() : result.error();

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <atomic>
+#include <filesystem>
 
 #include "eval/models/backend_answerer.h"
 #include "eval/testing/scripted_backend.h"

@@ -13,7 +13,7 @@ namespace hearth::eval {
 
 struct Figure {
   double value = 0;
-  Interval interval;     // 95%
+  Interval interval;  // 95%
   int64_t num_items = 0;
 };
 

@@ -70,10 +70,10 @@ bool LineDefines(std::string_view line, Language language, std::string_view func
 
 bool LooksLikeCode(std::string_view line, Language language) {
   constexpr std::array kPython = {"def ", "async def ", "import ", "from ", "@", "class "};
-  constexpr std::array kCpp = {"#include", "using ", "template", "namespace ", "struct ",
-                               "class ",   "static ", "inline "};
-  constexpr std::array kJavaScript = {"function ", "async function", "const ",  "let ",
-                                      "var ",      "class ",         "'use ", "\"use "};
+  constexpr std::array kCpp = {"#include", "using ", "template", "namespace ",
+                               "struct ",  "class ", "static ",  "inline "};
+  constexpr std::array kJavaScript = {"function ", "async function", "const ", "let ",
+                                      "var ",      "class ",         "'use ",  "\"use "};
   const auto begins = [&](const auto& words) {
     return std::ranges::any_of(words, [&](const char* word) { return line.starts_with(word); });
   };

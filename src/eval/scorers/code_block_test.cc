@@ -57,8 +57,8 @@ TEST(FindFunction, WithoutAFenceProseAroundItIsLeftOut) {
       Language::kPython, "f");
   ASSERT_TRUE(found);
   EXPECT_EQ(found->code, "import math\n\ndef f(x):\n    return x\n\n");
-  const auto cpp = FindFunction("Sure.\nlong f(long x) {\n  return x;\n}\nThat is it.",
-                                Language::kCpp, "f");
+  const auto cpp =
+      FindFunction("Sure.\nlong f(long x) {\n  return x;\n}\nThat is it.", Language::kCpp, "f");
   ASSERT_TRUE(cpp);
   EXPECT_EQ(cpp->code, "long f(long x) {\n  return x;\n}\n");
 }
@@ -82,11 +82,11 @@ std::string FileOf(const CodeProgram& program, const std::string& name) {
 }
 
 TEST(Program, KeepsWhatThePromptImportsAndDefines) {
-  const CodeTask task{Language::kPython,
-                      "import math\n\ndef helper():\n    return 2\n\ndef f(x):\n    \"\"\"doc\"\"\"\n",
-                      "def check(candidate):\n    assert candidate(1) == 2\n", "f"};
-  const auto whole =
-      BuildProgram(task, "```python\ndef f(x):\n    return helper()\n```", "MARK");
+  const CodeTask task{
+      Language::kPython,
+      "import math\n\ndef helper():\n    return 2\n\ndef f(x):\n    \"\"\"doc\"\"\"\n",
+      "def check(candidate):\n    assert candidate(1) == 2\n", "f"};
+  const auto whole = BuildProgram(task, "```python\ndef f(x):\n    return helper()\n```", "MARK");
   ASSERT_TRUE(whole);
   EXPECT_EQ(FileOf(*whole, "solution.py"),
             "import math\n\ndef helper():\n    return 2\n\n\ndef f(x):\n    return helper()\n");
@@ -96,15 +96,14 @@ TEST(Program, KeepsWhatThePromptImportsAndDefines) {
 }
 
 TEST(Program, OfCppHasOneMainAndOneOfEachType) {
-  const CodeTask task{Language::kCpp,
-                      "#include<assert.h>\nunion Union_a{\n  long f0;\n};\nlong f(long n) {\n",
-                      "}\nint main() {\n    auto candidate = f;\n    assert(candidate(1) == 1);\n}\n",
-                      "f"};
-  const auto program = BuildProgram(
-      task,
-      "```cpp\nunion Union_a{ long f0; };\nlong f(long n) { return n; }\n"
-      "int main() { // \"}\"\n  if (f(1)) { return 0; }\n  return '}';\n}\n```",
-      "MARK");
+  const CodeTask task{
+      Language::kCpp, "#include<assert.h>\nunion Union_a{\n  long f0;\n};\nlong f(long n) {\n",
+      "}\nint main() {\n    auto candidate = f;\n    assert(candidate(1) == 1);\n}\n", "f"};
+  const auto program =
+      BuildProgram(task,
+                   "```cpp\nunion Union_a{ long f0; };\nlong f(long n) { return n; }\n"
+                   "int main() { // \"}\"\n  if (f(1)) { return 0; }\n  return '}';\n}\n```",
+                   "MARK");
   ASSERT_TRUE(program);
   const std::string source = FileOf(*program, "main.cc");
   EXPECT_EQ(source,

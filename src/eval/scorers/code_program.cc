@@ -95,11 +95,11 @@ CodeProgram JavaScriptProgram(const CodeTask& task, const FoundCode& found,
                               const std::string& mark) {
   CodeProgram program;
   program.mark = mark;
-  const std::string code = found.whole ? PreambleOf(task) + found.code
-                                       : task.prompt + found.code + "\n}\n";
+  const std::string code =
+      found.whole ? PreambleOf(task) + found.code : task.prompt + found.code + "\n}\n";
   // In a block of their own the tests' names may be the answer's too.
-  program.files.emplace_back("main.js", code + "\n{\n" + task.tests + "\nconsole.log(\"\\n" + mark +
-                                            "\");\n}\n");
+  program.files.emplace_back(
+      "main.js", code + "\n{\n" + task.tests + "\nconsole.log(\"\\n" + mark + "\");\n}\n");
   program.command = {"/usr/bin/node", "main.js"};
   return program;
 }

@@ -78,7 +78,8 @@ CodeVerdict JudgeErrors(Language language, const SandboxOutcome& outcome) {
         return {CodeOutcome::kMemory, FirstLineWith(errors, "heap out of memory")};
       if (says("\nAssertionError") || says("AssertionError ["))
         return {CodeOutcome::kWrong, FirstLineWith(errors, "AssertionError")};
-      if (says("\nSyntaxError:")) return {CodeOutcome::kSyntax, FirstLineWith(errors, "SyntaxError")};
+      if (says("\nSyntaxError:"))
+        return {CodeOutcome::kSyntax, FirstLineWith(errors, "SyntaxError")};
       return {CodeOutcome::kCrash, FirstLineWith(errors, "Error")};
   }
   return {};
@@ -126,8 +127,8 @@ Result<std::shared_ptr<CodeRunner>> CodeRunner::Create(Language language) {
   }
   Result<Sandbox> sandbox = Sandbox::Create();
   if (!sandbox) {
-    return MakeError(sandbox.error().code,
-                     "generated code is run in a sandbox or not at all: " + sandbox.error().message);
+    return MakeError(sandbox.error().code, "generated code is run in a sandbox or not at all: " +
+                                               sandbox.error().message);
   }
   return std::shared_ptr<CodeRunner>(new CodeRunner(language, *sandbox));
 }
@@ -135,8 +136,7 @@ Result<std::shared_ptr<CodeRunner>> CodeRunner::Create(Language language) {
 Result<CodeVerdict> CodeRunner::Run(const CodeTask& task, std::string_view answer) const {
   const std::optional<CodeProgram> program = BuildProgram(task, answer, NewMark());
   if (!program) {
-    return CodeVerdict{CodeOutcome::kNoCode,
-                       "the answer does not define " + task.function};
+    return CodeVerdict{CodeOutcome::kNoCode, "the answer does not define " + task.function};
   }
   SandboxTask run;
   run.command = program->command;

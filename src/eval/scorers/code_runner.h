@@ -14,13 +14,13 @@ namespace hearth::eval {
 
 enum class CodeOutcome {
   kPassed,
-  kWrong,          // a test's assertion failed
-  kCrash,          // an exception, a signal, or an end before the tests were through
-  kTimeout,        // of processor or wall time
+  kWrong,    // a test's assertion failed
+  kCrash,    // an exception, a signal, or an end before the tests were through
+  kTimeout,  // of processor or wall time
   kMemory,
   kTooMuchOutput,
-  kSyntax,         // it does not parse or compile
-  kNoCode,         // nothing to run in the answer
+  kSyntax,  // it does not parse or compile
+  kNoCode,  // nothing to run in the answer
 };
 // "passed", "wrong", "crash", "timeout", "memory", "output", "syntax", "no_code".
 const char* CodeOutcomeName(CodeOutcome outcome);

@@ -23,35 +23,37 @@ class CodeRunnerTest : public ::testing::Test {
     return verdict.value_or(CodeVerdict{});
   }
   CodeVerdict Python(const std::string& code) {
-    return Run(Language::kPython,
-               {Language::kPython, "def f(x):\n    \"\"\" twice \"\"\"\n",
-                "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(0) == 0\n",
-                "f"},
-               "```python\n" + code + "\n```");
+    return Run(
+        Language::kPython,
+        {Language::kPython, "def f(x):\n    \"\"\" twice \"\"\"\n",
+         "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(0) == 0\n",
+         "f"},
+        "```python\n" + code + "\n```");
   }
   CodeVerdict Cpp(const std::string& code) {
-    return Run(Language::kCpp,
-               {Language::kCpp, "#include<assert.h>\n#include<vector>\nlong f(long n) {\n",
-                "}\nint main() {\n    auto candidate = f;\n    assert(candidate((2)) == (4));\n}\n",
-                "f"},
-               "```cpp\n" + code + "\n```");
+    return Run(
+        Language::kCpp,
+        {Language::kCpp, "#include<assert.h>\n#include<vector>\nlong f(long n) {\n",
+         "}\nint main() {\n    auto candidate = f;\n    assert(candidate((2)) == (4));\n}\n", "f"},
+        "```cpp\n" + code + "\n```");
   }
   CodeVerdict JavaScript(const std::string& code) {
-    return Run(Language::kJavaScript,
-               {Language::kJavaScript, "//twice\nfunction f(n){\n",
-                "const assert = require('node:assert');\n\nfunction test() {\n  let candidate = f;\n"
-                "  assert.deepEqual(candidate(2),4);\n}\n\ntest();",
-                "f"},
-               "```js\n" + code + "\n```");
+    return Run(
+        Language::kJavaScript,
+        {Language::kJavaScript, "//twice\nfunction f(n){\n",
+         "const assert = require('node:assert');\n\nfunction test() {\n  let candidate = f;\n"
+         "  assert.deepEqual(candidate(2),4);\n}\n\ntest();",
+         "f"},
+        "```js\n" + code + "\n```");
   }
   std::string skipped_;
 };
 
-#define EXPECT_OUTCOME(verdict_expression, wanted)                                   \
-  do {                                                                               \
-    const CodeVerdict verdict = (verdict_expression);                                \
-    if (!skipped_.empty()) GTEST_SKIP() << "SKIPPED: " << skipped_;                  \
-    EXPECT_STREQ(CodeOutcomeName(verdict.outcome), (wanted)) << verdict.detail;      \
+#define EXPECT_OUTCOME(verdict_expression, wanted)                              \
+  do {                                                                          \
+    const CodeVerdict verdict = (verdict_expression);                           \
+    if (!skipped_.empty()) GTEST_SKIP() << "SKIPPED: " << skipped_;             \
+    EXPECT_STREQ(CodeOutcomeName(verdict.outcome), (wanted)) << verdict.detail; \
   } while (false)
 
 TEST_F(CodeRunnerTest, RightPythonPasses) {

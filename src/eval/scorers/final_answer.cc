@@ -39,9 +39,8 @@ std::string Canonical(std::string_view integer, std::string_view fraction, bool 
 
 std::optional<FoundNumber> NextNumber(std::string_view text, size_t from) {
   for (size_t at = from; at < text.size(); ++at) {
-    const bool leading_point =
-        text[at] == '.' && at + 1 < text.size() && IsDigit(text[at + 1]) &&
-        (at == 0 || !IsWordChar(text[at - 1]));
+    const bool leading_point = text[at] == '.' && at + 1 < text.size() && IsDigit(text[at + 1]) &&
+                               (at == 0 || !IsWordChar(text[at - 1]));
     if (!IsDigit(text[at]) && !leading_point) continue;
     // Digits within a name are none: "x2".
     if (at > 0 && IsWordChar(text[at - 1])) {
@@ -61,10 +60,10 @@ std::optional<FoundNumber> NextNumber(std::string_view text, size_t from) {
     // A minus sign, not a hyphen or a subtraction: "-5", "$-5", "-$5".
     size_t sign = at;
     if (sign > 0 && text[sign - 1] == '$') --sign;
-    const bool negative = sign > 0 && text[sign - 1] == '-' &&
-                          (sign == 1 || text[sign - 2] == ' ' || text[sign - 2] == '$' ||
-                           text[sign - 2] == '\n' || text[sign - 2] == '{' ||
-                           text[sign - 2] == '*');
+    const bool negative =
+        sign > 0 && text[sign - 1] == '-' &&
+        (sign == 1 || text[sign - 2] == ' ' || text[sign - 2] == '$' || text[sign - 2] == '\n' ||
+         text[sign - 2] == '{' || text[sign - 2] == '*');
     found.value = Canonical(text.substr(at, integer_end - at), fraction, negative);
     found.end = end;
     return found;
@@ -89,8 +88,8 @@ std::optional<std::string> LastNumber(std::string_view text) {
 
 // Behind the last mark of a final answer; empty without one.
 std::string_view FinalPart(std::string_view answer, const std::string& lower) {
-  constexpr std::array kMarks = {"answer is", "answer:", "answer**:", "answer:**", "####",
-                                 "\\boxed{"};
+  constexpr std::array kMarks = {
+      "answer is", "answer:", "answer**:", "answer:**", "####", "\\boxed{"};
   size_t best = std::string_view::npos;
   for (const std::string_view mark : kMarks) {
     const size_t at = lower.rfind(mark);
@@ -188,11 +187,10 @@ std::optional<std::string> OneOf(std::string_view text, const std::array<const c
 }
 
 std::optional<std::string> NumberWord(std::string_view text) {
-  constexpr std::array kWords = {"zero",    "one",     "two",       "three",    "four",
-                                 "five",    "six",     "seven",     "eight",    "nine",
-                                 "ten",     "eleven",  "twelve",    "thirteen", "fourteen",
-                                 "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-                                 "twenty"};
+  constexpr std::array kWords = {
+      "zero",     "one",     "two",     "three",     "four",     "five",     "six",
+      "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",   "thirteen",
+      "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"};
   const std::string lower = ToLower(text);
   size_t first = std::string::npos;
   std::optional<std::string> found;
@@ -241,9 +239,9 @@ std::optional<std::string> FindChoice(std::string_view answer, ChoiceKind kind,
       return FindOption(plain, part, question);
     case ChoiceKind::kBoolean:
     case ChoiceKind::kYesNo: {
-      const std::array<const char*, 2> words =
-          kind == ChoiceKind::kBoolean ? std::array<const char*, 2>{"True", "False"}
-                                       : std::array<const char*, 2>{"Yes", "No"};
+      const std::array<const char*, 2> words = kind == ChoiceKind::kBoolean
+                                                   ? std::array<const char*, 2>{"True", "False"}
+                                                   : std::array<const char*, 2>{"Yes", "No"};
       if (auto word = OneOf(part, words, /*last=*/false)) return word;
       return OneOf(plain, words, /*last=*/true);
     }

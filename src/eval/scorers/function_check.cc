@@ -120,8 +120,8 @@ TypeCheck CheckType(const Json& value, const Json& accepted, Type expected, cons
     if (nested == nullptr) return {true, is_variable};
     const bool fits = std::ranges::any_of(accepted, [&](const Json& items) {
       return !items.is_array() || std::ranges::all_of(value, [&](const Json& item) {
-               return CheckType(item, items, *nested, nullptr).right;
-             });
+        return CheckType(item, items, *nested, nullptr).right;
+      });
     });
     return {fits, is_variable};
   }
@@ -153,14 +153,14 @@ FunctionVerdict CheckValue(const std::string& name, Json value, const Json& desc
     right = std::ranges::any_of(
         accepted, [&](const Json& item) { return !IsOmission(item) && DictMatches(value, item); });
   } else if (is_list && nested == Type::kDict) {
-    right = std::ranges::any_of(
-        accepted, [&](const Json& item) { return ListOfDictsMatches(value, item); });
+    right = std::ranges::any_of(accepted,
+                                [&](const Json& item) { return ListOfDictsMatches(value, item); });
   } else {
     right = IsAmong(value, accepted, expected == Type::kString || is_list);
   }
   if (right) return {true, "right", ""};
-  return Wrong("value", "parameter " + name + " is " + JsonText(value) + ", accepted: " +
-                            JsonText(accepted));
+  return Wrong("value", "parameter " + name + " is " + JsonText(value) +
+                            ", accepted: " + JsonText(accepted));
 }
 
 const Json* FindFunction(const Json& functions, const std::string& name) {

@@ -3,8 +3,9 @@
 // Leaderboard for Python: one call, the right name, every required parameter, none that the answer
 // does not know, types as described (an int passes for a float), and each value among the accepted
 // ones; text is compared without case, spaces and ",./-_*^". An accepted "" means that the
-// parameter may be left out. Names compare with dots as underscores, for chat templates forbid dots.
-// Source: Patil et al., the leaderboard's `ast_checker.py`; written anew. Threads: pure functions.
+// parameter may be left out. Names compare with dots as underscores, for chat templates forbid
+// dots. Source: Patil et al., the leaderboard's `ast_checker.py`; written anew. Threads: pure
+// functions.
 
 #include <string>
 
@@ -15,8 +16,8 @@ namespace hearth::eval {
 
 struct FunctionVerdict {
   bool right = false;
-  std::string kind;    // "right", or what is wrong: "count", "name", "missing", "unexpected", "type",
-                       // "value"
+  std::string kind;  // "right", or what is wrong: "count", "name", "missing", "unexpected", "type",
+                     // "value"
   std::string detail;  // one line
 };
 

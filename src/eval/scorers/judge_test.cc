@@ -53,7 +53,8 @@ TEST(Preference, OnlyWhatSurvivesTheSwapCounts) {
   // The first answer is A, then B.
   EXPECT_EQ(PairScore(Preference::kFirst, Preference::kSecond), 1);
   EXPECT_EQ(PairScore(Preference::kSecond, Preference::kFirst), 0);
-  EXPECT_EQ(PairScore(Preference::kFirst, Preference::kFirst), 0.5) << "the side won, not the answer";
+  EXPECT_EQ(PairScore(Preference::kFirst, Preference::kFirst), 0.5)
+      << "the side won, not the answer";
   EXPECT_EQ(PairScore(Preference::kTie, Preference::kFirst), 0.5);
 }
 

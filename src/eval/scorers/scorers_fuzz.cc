@@ -17,8 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     BuildProgram(task, answer, "mark");
   }
   FindNumber(answer);
-  for (const ChoiceKind kind : {ChoiceKind::kOption, ChoiceKind::kBoolean, ChoiceKind::kYesNo,
-                                ChoiceKind::kNumber}) {
+  for (const ChoiceKind kind :
+       {ChoiceKind::kOption, ChoiceKind::kBoolean, ChoiceKind::kYesNo, ChoiceKind::kNumber}) {
     FindChoice(answer, kind, "Options:\n(A) one\n(B) two");
   }
   ParseFunctionCalls(answer);

@@ -49,10 +49,10 @@ double ResamplingNoise(std::span<const double> values, const ResampleOptions& op
 
 // Several runs of one model over the same items (other seeds, a temperature), one row each.
 struct RepeatNoise {
-  std::vector<double> means;    // of each run
+  std::vector<double> means;      // of each run
   double standard_deviation = 0;  // of the means
-  double floor = 0;             // 1.96 * sqrt(2) * standard_deviation: two runs differ by less
-  double flips = 0;             // share of items whose scores are not the same in all runs
+  double floor = 0;               // 1.96 * sqrt(2) * standard_deviation: two runs differ by less
+  double flips = 0;               // share of items whose scores are not the same in all runs
 };
 // Requires at least two rows of one length, not empty.
 RepeatNoise NoiseOfRepeats(const std::vector<std::vector<double>>& runs);

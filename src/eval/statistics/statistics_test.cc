@@ -99,8 +99,8 @@ TEST(Paired, DifferencesThatCancelAreChance) {
 
 // All 2^3 flips: 2 of 8 are as extreme, so p is 0.25 (scipy.stats.permutation_test agrees).
 TEST(Paired, PermutationTestIsRightOnACaseByHand) {
-  const PairedDifference result = ComparePaired(std::vector<double>{0, 0, 0},
-                                                std::vector<double>{1, 2, 3});
+  const PairedDifference result =
+      ComparePaired(std::vector<double>{0, 0, 0}, std::vector<double>{1, 2, 3});
   EXPECT_NEAR(result.p_value, 0.25, 0.02);
 }
 
@@ -113,8 +113,7 @@ TEST(Noise, OfResamplingIsThatOfTwoMeans) {
 }
 
 TEST(Noise, OfRepeatedRuns) {
-  const RepeatNoise noise =
-      NoiseOfRepeats({{1, 0, 1, 1}, {1, 0, 0, 1}, {1, 0, 1, 0}});
+  const RepeatNoise noise = NoiseOfRepeats({{1, 0, 1, 1}, {1, 0, 0, 1}, {1, 0, 1, 0}});
   EXPECT_EQ(noise.means, (std::vector<double>{0.75, 0.5, 0.5}));
   EXPECT_NEAR(noise.standard_deviation, 0.1443376, 1e-6);
   EXPECT_NEAR(noise.floor, 1.959964 * std::sqrt(2.0) * 0.1443376, 1e-5);

@@ -82,8 +82,8 @@ class Bfcl : public QuestionSuite {
     const std::vector<FunctionCall> calls = ParseFunctionCalls(answer);
     Scored scored;
     for (const FunctionCall& call : calls) {
-      scored.found += (scored.found.empty() ? "" : "\n") + call.name + " " +
-                      JsonText(call.arguments);
+      scored.found +=
+          (scored.found.empty() ? "" : "\n") + call.name + " " + JsonText(call.arguments);
     }
     if (it.accepted.is_null()) {
       scored.expected = "no call";
@@ -143,8 +143,8 @@ struct Category {
   bool has_answers;
 };
 
-Status ReadCategory(const SuiteOptions& options, const Category& category,
-                    std::vector<Item>* items, std::string* fingerprints) {
+Status ReadCategory(const SuiteOptions& options, const Category& category, std::vector<Item>* items,
+                    std::string* fingerprints) {
   const std::string file = std::string("bfcl/BFCL_v4_") + category.name + ".json";
   HEARTH_ASSIGN_OR_RETURN(const DataFile data, ReadDataLines(options, file));
   *fingerprints += data.fingerprint;

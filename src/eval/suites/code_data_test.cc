@@ -25,12 +25,12 @@ std::optional<std::vector<Json>> Rows(const std::string& name) {
   return rows ? std::optional(std::move(*rows)) : std::nullopt;
 }
 
-#define NEED(rows, name)                                            \
-  const auto rows = Rows(name);                                     \
+#define NEED(rows, name)        \
+  const auto rows = Rows(name); \
   if (!rows) GTEST_SKIP() << "SKIPPED: no " << (name) << " in HEARTH_DATA"
 
-#define NEED_RUNNER(runner, language)                  \
-  const auto runner = CodeRunner::Create(language);    \
+#define NEED_RUNNER(runner, language)               \
+  const auto runner = CodeRunner::Create(language); \
   if (!runner) GTEST_SKIP() << "SKIPPED: " << runner.error().message
 
 CodeTask TaskOf(const Json& row, Language language) {
@@ -73,8 +73,7 @@ TEST(HumanEvalData, SolutionsPassAsBodies) {
   NEED_RUNNER(runner, Language::kPython);
   for (size_t at = 0; at < rows->size(); at += 16) {
     const Json& row = (*rows)[at];
-    const std::string answer =
-        "```\n" + row["canonical_solution"].get<std::string>() + "\n```";
+    const std::string answer = "```\n" + row["canonical_solution"].get<std::string>() + "\n```";
     const auto verdict = (*runner)->Run(TaskOf(row, Language::kPython), answer);
     ASSERT_TRUE(verdict);
     EXPECT_EQ(verdict->outcome, CodeOutcome::kPassed) << row["task_id"] << ": " << verdict->detail;

@@ -14,7 +14,7 @@ constexpr const char* kRules = "code-1";
 constexpr int kMaxTokens = 1024;
 
 struct LanguageWords {
-  const char* name;    // in the prompt
+  const char* name;  // in the prompt
   const char* fence;
   const char* extras;  // what the block should or should not hold
 };
@@ -112,8 +112,7 @@ Result<std::unique_ptr<Suite>> MakeCodeSuite(const SuiteOptions& options, Langua
     items.push_back(std::move(item));
   }
   info.fingerprint = Fingerprint(file.fingerprint + PromptFor(language, "") + kRules);
-  return std::make_unique<CodeSuite>(std::move(info), options, std::move(items),
-                                     std::move(runner));
+  return std::make_unique<CodeSuite>(std::move(info), options, std::move(items), std::move(runner));
 }
 
 }  // namespace

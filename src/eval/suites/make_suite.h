@@ -17,8 +17,8 @@ struct SuiteOptions {
   float temperature = 0;  // of answers; judges are always greedy
   uint64_t seed = 0;
   // perplexity, kl
-  std::string text_path;  // empty: GSM8K's questions and worked answers
-  int window = 512;       // tokens; the second half of each is scored
+  std::string text_path;       // empty: GSM8K's questions and worked answers
+  int window = 512;            // tokens; the second half of each is scored
   Backend* backend = nullptr;  // perplexity; null: the model is elsewhere
   // kl
   std::string model_path;
@@ -27,7 +27,7 @@ struct SuiteOptions {
   // bfcl: functions go in as a system prompt even where the chat template has a place for tools
   bool tools_in_prompt = false;
   // vicuna_bench
-  Answerer* judge = nullptr;   // outlives the suite; null: the model under test
+  Answerer* judge = nullptr;                   // outlives the suite; null: the model under test
   std::map<std::string, std::string> against;  // id -> another model's answer: judge pairs
   StopCheck stop;
 };

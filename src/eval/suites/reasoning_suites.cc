@@ -109,8 +109,8 @@ class Bbh : public QuestionSuite {
 
 Status ReadTask(const std::string& path, const std::string& task, std::vector<Bbh::Item>* items) {
   HEARTH_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  const Result<Json> json = ParseJson(
-      {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+  const Result<Json> json =
+      ParseJson({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
   if (!json || !json->is_object() || !json->contains("examples") ||
       !(*json)["examples"].is_array()) {
     return MakeError(ErrorCode::kCorrupt, path + " has no list \"examples\"");

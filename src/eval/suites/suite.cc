@@ -94,8 +94,7 @@ Result<ItemResult> QuestionSuite::Run(size_t item, Answerer& model) const {
       result.outcome = "cut_off";
     }
   }
-  result.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
 

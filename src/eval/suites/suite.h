@@ -23,9 +23,9 @@ struct ItemResult {
   std::optional<double> score;
   std::string question;  // as it was put
   std::string answer;
-  std::string found;     // what the scorer took from the answer
+  std::string found;  // what the scorer took from the answer
   std::string expected;
-  std::string detail;    // why: an exception, a judge's words
+  std::string detail;  // why: an exception, a judge's words
   std::map<std::string, double> figures;
   int prompt_tokens = 0;
   int completion_tokens = 0;

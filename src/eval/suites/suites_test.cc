@@ -1,5 +1,5 @@
-// Every suite from end to end, on a few rows of its own and with a scripted model: a right answer, a
-// wrong one and one that is neither.
+// Every suite from end to end, on a few rows of its own and with a scripted model: a right answer,
+// a wrong one and one that is neither.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -55,9 +55,9 @@ Result<std::vector<std::vector<TokenId>>> CutWindows(const std::vector<TokenId>&
   const auto window = static_cast<size_t>(options.window);
   size_t num = tokens.size() / window;
   if (num == 0) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "the text has " + std::to_string(tokens.size()) + " tokens, a window needs " +
-                         std::to_string(window));
+    return MakeError(ErrorCode::kInvalidArgument, "the text has " + std::to_string(tokens.size()) +
+                                                      " tokens, a window needs " +
+                                                      std::to_string(window));
   }
   if (options.limit > 0) num = std::min(num, static_cast<size_t>(options.limit));
   std::vector<std::vector<TokenId>> windows;
@@ -113,8 +113,7 @@ class Perplexity : public WindowSuite {
 
  protected:
   Status MeasureWindow(const std::vector<TokenId>& window, ItemResult* result) const override {
-    HEARTH_ASSIGN_OR_RETURN(const std::vector<float> scores,
-                            ScoreTokens(*backend_, window, stop_));
+    HEARTH_ASSIGN_OR_RETURN(const std::vector<float> scores, ScoreTokens(*backend_, window, stop_));
     // scores[i] is token i + 1's; what stands behind the middle is predicted from enough.
     const auto first = scores.begin() + static_cast<ptrdiff_t>(window.size() / 2);
     const double sum = std::accumulate(first, scores.end(), 0.0);
@@ -168,8 +167,8 @@ Result<std::unique_ptr<Suite>> MakePerplexity(const SuiteOptions& options) {
   if (options.backend->card().context_length < options.window) {
     return MakeError(ErrorCode::kInvalidArgument,
                      "--window " + std::to_string(options.window) + " is more than " +
-                         options.backend->card().id + " holds: " +
-                         std::to_string(options.backend->card().context_length));
+                         options.backend->card().id +
+                         " holds: " + std::to_string(options.backend->card().context_length));
   }
   HEARTH_ASSIGN_OR_RETURN(auto windows, CutWindows(tokens, special, options));
   SuiteInfo info;

@@ -72,7 +72,8 @@ void ScriptedBackend::Answer(RequestId id, GenerateRequest request, EventSink si
   event.stats.prompt_tokens = static_cast<int>(request.prompt.size());
   // Long enough for others to be under way.
   std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  while (hang && !closing_ && !cancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (hang && !closing_ && !cancelled())
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   if (hang) {
     event.finish_reason = FinishReason::kCancelled;
   } else if (request.prompt_logprobs >= 0) {

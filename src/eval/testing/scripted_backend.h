@@ -1,8 +1,8 @@
 #pragma once
-// A Backend without a model, for tests of the evaluation: bytes are tokens, and the answer to a chat
-// is what a function makes of its last message. Answers come on threads of their own, so several
-// requests run at once. Log-probabilities of a prompt are those of a fixed rule.
-// Threads: as Backend; the script must be safe from many threads.
+// A Backend without a model, for tests of the evaluation: bytes are tokens, and the answer to a
+// chat is what a function makes of its last message. Answers come on threads of their own, so
+// several requests run at once. Log-probabilities of a prompt are those of a fixed rule. Threads:
+// as Backend; the script must be safe from many threads.
 
 #include <atomic>
 #include <functional>
@@ -41,8 +41,8 @@ class ScriptedBackend : public Backend {
   static constexpr double kOther = -2.0794415416798357;  // log 1/8
 
   bool show_tools = false;
-  bool hang = false;          // answers wait until they are cancelled
-  int max_running = 1000;     // more get kResourceExhausted
+  bool hang = false;                 // answers wait until they are cancelled
+  int max_running = 1000;            // more get kResourceExhausted
   std::atomic<int> fail_after = -1;  // requests; then kUnavailable
   int num_requests() const { return num_requests_; }
   int most_running() const { return most_running_; }

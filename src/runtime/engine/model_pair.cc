@@ -11,8 +11,8 @@ namespace {
 Status CheckSameVocabulary(const Tokenizer& reference, const Tokenizer& tokenizer,
                            const std::string& reference_path, const std::string& path) {
   const auto differ = [&](const std::string& how) -> Status {
-    return MakeError(ErrorCode::kInvalidArgument, reference_path + " and " + path +
-                                                      " have different vocabularies: " + how);
+    return MakeError(ErrorCode::kInvalidArgument,
+                     reference_path + " and " + path + " have different vocabularies: " + how);
   };
   if (reference.vocab_size() != tokenizer.vocab_size()) {
     return differ(std::to_string(reference.vocab_size()) + " and " +
@@ -73,9 +73,9 @@ std::vector<TokenId> ModelPair::Encode(std::string_view text) const {
 
 Result<KvAgreement> ModelPair::Compare(std::span<const TokenId> tokens, int first) {
   if (first < 0 || first >= static_cast<int>(tokens.size()) - 1) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "position " + std::to_string(first) + " of " + std::to_string(tokens.size()) +
-                         " tokens has nothing behind it to compare");
+    return MakeError(ErrorCode::kInvalidArgument, "position " + std::to_string(first) + " of " +
+                                                      std::to_string(tokens.size()) +
+                                                      " tokens has nothing behind it to compare");
   }
   return CompareDecoders(*impl_->reference, *impl_->decoder, tokens, first, impl_->storage);
 }

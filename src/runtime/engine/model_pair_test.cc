@@ -40,7 +40,8 @@ class ModelPairTest : public ::testing::Test {
     return result.value_or(KvAgreement{});
   }
 
-  const std::string folder_ = ::testing::TempDir() + "model_pair_test_" + std::to_string(::getpid());
+  const std::string folder_ =
+      ::testing::TempDir() + "model_pair_test_" + std::to_string(::getpid());
   EngineOptions options_;
 };
 
@@ -54,7 +55,8 @@ TEST_F(ModelPairTest, AModelAgreesWithItself) {
 }
 
 TEST_F(ModelPairTest, CoarserWeightsAreAtADistanceAndOthersFurther) {
-  const std::string source = Model("f32", {.type = TensorType::kF32, .head_type = TensorType::kF32});
+  const std::string source =
+      Model("f32", {.type = TensorType::kF32, .head_type = TensorType::kF32});
   const std::string fine = Model("q8", {.type = TensorType::kQ8_0, .head_type = TensorType::kQ8_0});
   const std::string coarse =
       Model("q4", {.type = TensorType::kQ4_0, .head_type = TensorType::kQ4_0});
