@@ -92,7 +92,8 @@ void PrintReport(const CurateReport& report, const CurateOptions& options) {
   for (size_t i = 0; i < report.evaluation_sets.size(); ++i)
     if (report.contaminated_by[i] > 0)
       Print(Format("    contaminated by %-25s %32lld\n",
-                   FileName(report.evaluation_sets[i].file).c_str(), count(report.contaminated_by[i])));
+                   FileName(report.evaluation_sets[i].file).c_str(),
+                   count(report.contaminated_by[i])));
   if (report.evaluation_sets.empty())
     Print("Not compared with any evaluation set (--decontaminate).\n");
   const StageTime& all = report.stages.at("all");
@@ -159,20 +160,22 @@ int RunTrainQuality(const CurateFlags& flags) {
       kinds += Format("%s\"%s\": {\"found\": %.4f, \"auc\": %.4f, \"found_unseen\": %.4f}",
                       kinds.empty() ? "" : ", ", kind.c_str(), share, report->auc_by_kind.at(kind),
                       report->found_unseen.at(kind));
-    Print(Format("{\"train_good\": %lld, \"train_bad\": %lld, \"held_out_good\": %lld, "
-                 "\"held_out_bad\": %lld, \"threshold\": %.6f, \"auc\": %.4f, \"good_removed\": "
-                 "%.4f, \"damage\": {%s}}\n",
-                 count(report->train_good), count(report->train_bad), count(report->held_out_good),
-                 count(report->held_out_bad), report->classifier.threshold(), report->auc,
-                 report->good_removed, kinds.c_str()));
+    Print(
+        Format("{\"train_good\": %lld, \"train_bad\": %lld, \"held_out_good\": %lld, "
+               "\"held_out_bad\": %lld, \"threshold\": %.6f, \"auc\": %.4f, \"good_removed\": "
+               "%.4f, \"damage\": {%s}}\n",
+               count(report->train_good), count(report->train_bad), count(report->held_out_good),
+               count(report->held_out_bad), report->classifier.threshold(), report->auc,
+               report->good_removed, kinds.c_str()));
     return kExitOk;
   }
-  Print(Format("Trained on %lld good and %lld bad rows. Of the held-out ones (%lld and %lld):\n"
-               "area under the curve %.4f; threshold %.4f removes %.2f%% of the good\n\n"
-               "%-18s %12s %12s %22s\n",
-               count(report->train_good), count(report->train_bad), count(report->held_out_good),
-               count(report->held_out_bad), report->auc, report->classifier.threshold(),
-               100 * report->good_removed, "damage", "found", "area", "found when not seen"));
+  Print(
+      Format("Trained on %lld good and %lld bad rows. Of the held-out ones (%lld and %lld):\n"
+             "area under the curve %.4f; threshold %.4f removes %.2f%% of the good\n\n"
+             "%-18s %12s %12s %22s\n",
+             count(report->train_good), count(report->train_bad), count(report->held_out_good),
+             count(report->held_out_bad), report->auc, report->classifier.threshold(),
+             100 * report->good_removed, "damage", "found", "area", "found when not seen"));
   for (const auto& [kind, share] : report->found)
     Print(Format("%-18s %11.1f%% %12.4f %21.1f%%\n", kind.c_str(), 100 * share,
                  report->auc_by_kind.at(kind), 100 * report->found_unseen.at(kind)));
@@ -226,8 +229,7 @@ void AddCurate(CLI::App& app, Action& action) {
                    "Letters and digits that an answer needs")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30).description(""))
       ->capture_default_str();
-  command
-      ->add_option("--max-answer-chars", options.limits.max_answer_chars, "Bytes of an answer")
+  command->add_option("--max-answer-chars", options.limits.max_answer_chars, "Bytes of an answer")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->capture_default_str();
   command->add_option("--max-chars", options.limits.max_chars, "Bytes of a conversation")
@@ -250,8 +252,7 @@ void AddCurate(CLI::App& app, Action& action) {
                    "Instead of curating: train the classifier on --input, taken to be good, and "
                    "damaged copies of it; write it here")
       ->type_name("FILE");
-  command
-      ->add_option("--bad", flags->bad, "With --train-quality: rows that are bad as they are")
+  command->add_option("--bad", flags->bad, "With --train-quality: rows that are bad as they are")
       ->type_name("FILE...");
   command->add_flag("--json", flags->json, "One JSON object: what report.json holds");
   AddExamples(*command,

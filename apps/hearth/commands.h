@@ -26,6 +26,7 @@ void AddEmbed(CLI::App& app, Action& action);
 void AddPerplexity(CLI::App& app, Action& action);
 void AddBench(CLI::App& app, Action& action);
 void AddConvert(CLI::App& app, Action& action);
+void AddEval(CLI::App& app, Action& action);
 void AddVersion(CLI::App& app, Action& action);
 
 }  // namespace hearth

@@ -54,6 +54,7 @@ int Main(int argc, char** argv) {
   AddPerplexity(app, action);
   AddBench(app, action);
   AddConvert(app, action);
+  AddEval(app, action);
   AddVersion(app, action);
   try {
     app.parse(argc, argv);

@@ -123,7 +123,7 @@ class UsageTest(CliTest):
     def test_help_of_every_command_has_examples(self):
         top = self.assert_ok(hearth("--help", model=None))
         commands = re.findall(r"^  ([a-z]+)  ", top.split("Subcommands:")[1], re.MULTILINE)
-        for needed in ("run", "chat", "serve", "show", "tokenize", "embed", "perplexity", "bench", "convert", "version"):
+        for needed in ("run", "chat", "serve", "show", "tokenize", "embed", "perplexity", "bench", "convert", "eval", "version"):
             self.assertIn(needed, commands)
         for command in commands:
             help_text = self.assert_ok(hearth(command, "--help", model=None))

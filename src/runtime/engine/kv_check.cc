@@ -75,22 +75,24 @@ size_t MostLikely(std::span<const float> logprobs) {
 
 }  // namespace
 
-Result<KvAgreement> CompareKv(Decoder& decoder, std::span<const TokenId> tokens, int first,
-                              KvStorage storage, const std::function<void(double)>& on_progress) {
+Result<KvAgreement> CompareDecoders(Decoder& reference, Decoder& decoder,
+                                    std::span<const TokenId> tokens, int first, KvStorage storage,
+                                    const std::function<void(double)>& on_progress) {
   const auto num_tokens = static_cast<int>(tokens.size()) - 1;  // the last is only predicted
   HEARTH_CHECK(first >= 0 && first < num_tokens);
-  HEARTH_ASSIGN_OR_RETURN(Runner reference,
-                          Runner::Create(decoder, KvStorage::kF16, tokens.size()));
-  HEARTH_ASSIGN_OR_RETURN(Runner reduced, Runner::Create(decoder, storage, tokens.size()));
+  HEARTH_CHECK(reference.num_logits() == decoder.num_logits());
+  HEARTH_ASSIGN_OR_RETURN(Runner expected_run,
+                          Runner::Create(reference, KvStorage::kF16, tokens.size()));
+  HEARTH_ASSIGN_OR_RETURN(Runner actual_run, Runner::Create(decoder, storage, tokens.size()));
   const size_t vocab_size = decoder.num_logits();
   KvAgreement result;
   std::vector<float> expected, actual;
-  const int most = std::min(kChunk, decoder.max_batch_tokens());
+  const int most = std::min({kChunk, decoder.max_batch_tokens(), reference.max_batch_tokens()});
   for (int start = 0; start < num_tokens; start += most) {
     const std::span<const TokenId> chunk =
         tokens.subspan(start, std::min(most, num_tokens - start));
-    reference.Run(chunk, start, &expected);
-    reduced.Run(chunk, start, &actual);
+    expected_run.Run(chunk, start, &expected);
+    actual_run.Run(chunk, start, &actual);
     for (size_t i = 0; i < chunk.size(); ++i) {
       const int position = start + static_cast<int>(i);
       if (position < first) continue;
@@ -110,6 +112,11 @@ Result<KvAgreement> CompareKv(Decoder& decoder, std::span<const TokenId> tokens,
   for (double* sum : {&result.kl, &result.top1, &result.nll, &result.nll_reduced})
     *sum /= result.num_positions;
   return result;
+}
+
+Result<KvAgreement> CompareKv(Decoder& decoder, std::span<const TokenId> tokens, int first,
+                              KvStorage storage, const std::function<void(double)>& on_progress) {
+  return CompareDecoders(decoder, decoder, tokens, first, storage, on_progress);
 }
 
 Result<KvAgreement> CompareKv(const std::string& path, const EngineOptions& options,

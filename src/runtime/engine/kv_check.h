@@ -27,9 +27,16 @@ struct KvAgreement {
   int num_positions = 0;
 };
 
-// Runs `tokens` with both and compares what follows each of them from position `first` on.
-// Requires 0 <= first < tokens.size() - 1. `on_progress` may be empty; else it is called with 0 to
-// 1. Errors: kResourceExhausted.
+// Runs `tokens` through `reference` with f16 and through `decoder` with `storage` (the "reduced"
+// one in the figures) and compares what follows each of them from position `first` on. Requires 0
+// <= first < tokens.size() - 1 and vocabularies of one size.
+// `on_progress` may be empty; else it is called with 0 to 1. Errors: kResourceExhausted.
+Result<KvAgreement> CompareDecoders(Decoder& reference, Decoder& decoder,
+                                    std::span<const TokenId> tokens, int first, KvStorage storage,
+                                    const std::function<void(double)>& on_progress = {});
+
+// Runs `tokens` with both types and compares what follows each of them from position `first` on.
+// Requires 0 <= first < tokens.size() - 1. Progress and errors as above.
 Result<KvAgreement> CompareKv(Decoder& decoder, std::span<const TokenId> tokens, int first,
                               KvStorage storage,
                               const std::function<void(double)>& on_progress = {});

@@ -13,8 +13,8 @@
 
 namespace hearth::forge {
 
-// Lower case, composed (NFC) where it is not ASCII, white space runs as one space, none at the ends.
-// Requires: UTF-8.
+// Lower case, composed (NFC) where it is not ASCII, white space runs as one space, none at the
+// ends. Requires: UTF-8.
 std::string NormalizeText(std::string_view text);
 
 // The words of normalised text. A word is a run of letters, digits, `_` and anything beyond ASCII;
@@ -39,13 +39,12 @@ struct TextHash {
 };
 
 struct ComparedText {
-  TextHash hash;                      // of roles and normalised contents
-  std::vector<WordHash> words;        // of all messages, one after the other
-  std::vector<size_t> message_begins; // in words, one a message
+  TextHash hash;                       // of roles and normalised contents
+  std::vector<WordHash> words;         // of all messages, one after the other
+  std::vector<size_t> message_begins;  // in words, one a message
   // The words of one message.
   std::span<const WordHash> Message(size_t index) const {
-    const size_t end =
-        index + 1 < message_begins.size() ? message_begins[index + 1] : words.size();
+    const size_t end = index + 1 < message_begins.size() ? message_begins[index + 1] : words.size();
     return std::span(words).subspan(message_begins[index], end - message_begins[index]);
   }
 };

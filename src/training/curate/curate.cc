@@ -58,7 +58,7 @@ struct RawWork {
   std::string json;
   int64_t line = 0;
   bool too_large = false;
-  std::string fault;  // why it holds no conversation
+  std::string fault;            // why it holds no conversation
   size_t first = 0, count = 0;  // its conversations within its slice
 };
 
@@ -319,7 +319,8 @@ class Curator {
   Status Take(const RawWork& row, Slice& slice, size_t file) {
     if (!row.fault.empty() || row.count == 0) {
       Count(file, "malformed");
-      const Removal removal{"malformed", SourceOf(options_.inputs[file], row.line), row.fault, "", -1};
+      const Removal removal{"malformed", SourceOf(options_.inputs[file], row.line), row.fault, "",
+                            -1};
       return WriteLine(*removed_, ToJsonLine(removal, row.json));
     }
     for (size_t i = row.first; i < row.first + row.count; ++i) {
@@ -335,8 +336,7 @@ class Curator {
         if (candidate.contaminated_by >= 0)
           ++report_.contaminated_by[static_cast<size_t>(candidate.contaminated_by)];
         candidate.removal.source = SourceOf(options_.inputs[file], row.line);
-        HEARTH_RETURN_IF_ERROR(
-            WriteLine(*removed_, ToJsonLine(candidate.removal, conversation)));
+        HEARTH_RETURN_IF_ERROR(WriteLine(*removed_, ToJsonLine(candidate.removal, conversation)));
         continue;
       }
       if (store_->size() == kNobody - 1)
@@ -379,9 +379,9 @@ class Curator {
     search.on_progress = [&](double done) {
       return Progress("Finding duplicates", done).has_value();
     };
-    BandIndex::Found found = bands_.Find([&](uint32_t row) { return bool{is_copy_[row]}; },
-                                         [&](uint32_t row) { return ShinglesOf(row); }, pool_,
-                                         search);
+    BandIndex::Found found =
+        bands_.Find([&](uint32_t row) { return bool{is_copy_[row]}; },
+                    [&](uint32_t row) { return ShinglesOf(row); }, pool_, search);
     if (found.stopped) return Stopped();
     HEARTH_RETURN_IF_ERROR(store_->status());
     report_.near = found.statistics;
@@ -405,7 +405,8 @@ class Curator {
     for (size_t begin = 0; begin < order.size();) {
       size_t end = begin + 1;
       uint32_t best = order[begin];
-      for (; end < order.size() && survivors_[order[end]].hash == survivors_[order[begin]].hash; ++end)
+      for (; end < order.size() && survivors_[order[end]].hash == survivors_[order[begin]].hash;
+           ++end)
         if (IsBetter(order[end], best)) best = order[end];
       for (size_t i = begin; i < end; ++i) {
         if (order[i] == best) continue;
@@ -456,8 +457,9 @@ class Curator {
             const Conversation conversation = store_->Read(row);
             const auto at = static_cast<size_t>(i);
             sources[at] = conversation.source;
-            without_answer[at] = std::ranges::all_of(
-                conversation.messages, [](const Message& m) { return m.role == "user" || m.role == "system"; });
+            without_answer[at] = std::ranges::all_of(conversation.messages, [](const Message& m) {
+              return m.role == "user" || m.role == "system";
+            });
             lines[at] = keeper_[row] == kNobody
                             ? ToJsonLine(conversation)
                             : ToJsonLine(RemovalOf(row, conversation, links), conversation);
@@ -522,7 +524,8 @@ class Curator {
       std::snprintf(text, sizeof text, ", \"similarity\": %.4f}",
                     static_cast<double>(pair.similarity));
       HEARTH_RETURN_IF_ERROR(WriteLine(file, "{\"a\": " + QuoteJson(SourceOfRow(pair.a)) +
-                                                 ", \"b\": " + QuoteJson(SourceOfRow(pair.b)) + text));
+                                                 ", \"b\": " + QuoteJson(SourceOfRow(pair.b)) +
+                                                 text));
     }
     return file.Commit();
   }
@@ -573,9 +576,9 @@ Result<CurateReport> Curate(const CurateOptions& options) {
   if (options.output_folder.empty())
     return MakeError(ErrorCode::kInvalidArgument, "no folder for the result is named");
   if (!(options.similarity > 0 && options.similarity <= 1))
-    return MakeError(ErrorCode::kInvalidArgument, "a similarity of " +
-                                                      std::to_string(options.similarity) +
-                                                      " is not above 0 and at most 1");
+    return MakeError(
+        ErrorCode::kInvalidArgument,
+        "a similarity of " + std::to_string(options.similarity) + " is not above 0 and at most 1");
   return Curator(options).Run();
 }
 

@@ -4,16 +4,16 @@
 //   read        every shape that training/data/rows.h knows becomes a conversation
 //   contaminated   holds something of an evaluation set             (decontaminate.h)
 //   language       its prose is in another language                 (language.h)
-//   quality        a rule names a fault, or the classifier doubts it (quality_rules.h, ..._classifier.h)
-//   exact_duplicate, near_duplicate   of a better row               (near_duplicates.h)
+//   quality        a rule names a fault, or the classifier doubts it (quality_rules.h,
+//   ..._classifier.h) exact_duplicate, near_duplicate   of a better row (near_duplicates.h)
 //
 // The folder gets kept.jsonl (messages, in the order of the input), removed.jsonl (each with its
 // reason, source and detail) and report.json. Each is written under another name and takes its own
 // when it is whole, the report last: a folder with a report is complete. What the rows are depends
 // on the files and the options, not on the number of threads.
 //
-// Memory: some 110 bytes a row that reaches the search for duplicates, whatever its length; the rows
-// themselves wait in a nameless file in the folder, about as large as the input (unpacked).
+// Memory: some 110 bytes a row that reaches the search for duplicates, whatever its length; the
+// rows themselves wait in a nameless file in the folder, about as large as the input (unpacked).
 
 #include <cstdint>
 #include <functional>
@@ -32,7 +32,7 @@ namespace hearth::forge {
 
 struct CurateOptions {
   std::vector<std::string> inputs;
-  std::string output_folder;  // made where it does not exist
+  std::string output_folder;                    // made where it does not exist
   std::vector<std::string> languages = {"en"};  // CLD2's codes; none: any
   bool quality_rules = true;
   QualityLimits limits;
@@ -71,8 +71,8 @@ struct StageTime {
 struct CurateReport {
   CurateCounts counts;
   std::vector<CurateInput> inputs;
-  int64_t prompts_only = 0;      // kept conversations without an answer
-  int64_t stripped_markers = 0;  // answers that lost a tokenizer's end marker
+  int64_t prompts_only = 0;                  // kept conversations without an answer
+  int64_t stripped_markers = 0;              // answers that lost a tokenizer's end marker
   std::map<std::string, int64_t> languages;  // of rows that got that far; "" undecided
   std::vector<EvaluationIndex::Set> evaluation_sets;
   std::vector<int64_t> contaminated_by;  // rows, for each set

@@ -85,22 +85,27 @@ class CurateTest : public testing::Test {
 };
 
 TEST_F(CurateTest, EveryRowIsKeptOrAccountedFor) {
-  const std::string first = Write(
-      "first.jsonl",
-      Row(1, 60) +                                           // 1: kept
-          "not json at all\n" +                              // 2: malformed
-          R"({"prompt": "What?", "completion": ""})" "\n" +  // 3: empty_answer
-          Row(1, 60) +                                       // 4: exact duplicate
-          R"({"weight": 3})" "\n" +                          // 5: malformed
-          Row(2, 60));                                       // 6: near duplicate of the longer one
-  const std::string second =
-      Write("second.jsonl",
-            Row(2, 60, 30, " with an end of its own") +      // 1: kept
-                R"({"instruction": "Beschreibe bitte die Stadt, in der du wohnst, mit einigen Saetzen.", "output": )"
-                R"("Die Stadt liegt an einem grossen Fluss und hat viele alte Haeuser, die sehr schoen sind."})" "\n" +
-                R"({"prompt": "How many legs do seven spiders and three beetles have if each spider has eight?", "completion": "74 legs"})" "\n");
-  const std::string set = Write("set.jsonl",
-                                R"({"id": "t1", "question": "How many legs do seven spiders and three beetles have if each spider has eight?"})" "\n");
+  const std::string first =
+      Write("first.jsonl", Row(1, 60) +               // 1: kept
+                               "not json at all\n" +  // 2: malformed
+                               R"({"prompt": "What?", "completion": ""})"
+                               "\n" +        // 3: empty_answer
+                               Row(1, 60) +  // 4: exact duplicate
+                               R"({"weight": 3})"
+                               "\n" +        // 5: malformed
+                               Row(2, 60));  // 6: near duplicate of the longer one
+  const std::string second = Write(
+      "second.jsonl",
+      Row(2, 60, 30, " with an end of its own") +  // 1: kept
+          R"({"instruction": "Beschreibe bitte die Stadt, in der du wohnst, mit einigen Saetzen.", "output": )"
+          R"("Die Stadt liegt an einem grossen Fluss und hat viele alte Haeuser, die sehr schoen sind."})"
+          "\n" +
+          R"({"prompt": "How many legs do seven spiders and three beetles have if each spider has eight?", "completion": "74 legs"})"
+          "\n");
+  const std::string set = Write(
+      "set.jsonl",
+      R"({"id": "t1", "question": "How many legs do seven spiders and three beetles have if each spider has eight?"})"
+      "\n");
   CurateOptions options = Options("out", {first, second});
   options.evaluation_sets = {set};
   const auto report = Curate(options);
@@ -133,10 +138,13 @@ TEST_F(CurateTest, EveryRowIsKeptOrAccountedFor) {
 }
 
 TEST_F(CurateTest, SwitchesTurnStagesOff) {
-  const std::string input =
-      Write("in.jsonl", Row(1, 60) + Row(1, 60) + Row(1, 60, 30) +
-                            R"({"prompt": "What?", "completion": ""})" "\n" +
-                            R"({"prompt": "Wie heisst diese Stadt, und wie viele Menschen wohnen in ihr?", "completion": "Sie heisst Hamburg und ist sehr gross, mit vielen Menschen."})" "\n");
+  const std::string input = Write(
+      "in.jsonl",
+      Row(1, 60) + Row(1, 60) + Row(1, 60, 30) +
+          R"({"prompt": "What?", "completion": ""})"
+          "\n" +
+          R"({"prompt": "Wie heisst diese Stadt, und wie viele Menschen wohnen in ihr?", "completion": "Sie heisst Hamburg und ist sehr gross, mit vielen Menschen."})"
+          "\n");
   CurateOptions options = Options("out", {input});
   options.languages.clear();
   options.quality_rules = false;
@@ -171,7 +179,8 @@ TEST_F(CurateTest, AnyNumberOfThreadsGivesTheSameFiles) {
 
 TEST_F(CurateTest, TheBestOfNearDuplicatesIsKept) {
   // The same score for all: the longest wins, then the first.
-  const std::string input = Write("in.jsonl", Row(5, 80) + Row(5, 80, 40, " and so it ended") + Row(5, 80, 41));
+  const std::string input =
+      Write("in.jsonl", Row(5, 80) + Row(5, 80, 40, " and so it ended") + Row(5, 80, 41));
   const auto report = Curate(Options("out", {input}));
   ASSERT_TRUE(report);
   EXPECT_EQ(report->counts.kept, 1);
@@ -209,7 +218,8 @@ TEST_F(CurateTest, WrongOptionsAndFilesAreErrors) {
 }
 
 TEST_F(CurateTest, PairsAreWrittenOnDemand) {
-  const std::string input = Write("in.jsonl", Row(3, 60) + Row(3, 60, 1) + Row(3, 60, 2) + Row(4, 60));
+  const std::string input =
+      Write("in.jsonl", Row(3, 60) + Row(3, 60, 1) + Row(3, 60, 2) + Row(4, 60));
   CurateOptions options = Options("out", {input});
   options.write_pairs = true;
   ASSERT_TRUE(Curate(options));
@@ -224,10 +234,11 @@ TEST_F(CurateTest, SharedDataIsCuratedAndEvaluationSetsDoNotPass) {
   const char* variable = std::getenv("HEARTH_DATA");
   const std::string data = variable != nullptr ? variable : "../shared/data";
   if (!fs::exists(data + "/gsm8k_test_a.jsonl"))
-    GTEST_SKIP() << "SKIPPED: no " << data << "/gsm8k_test_a.jsonl; set HEARTH_DATA to the shared data";
-  CurateOptions options =
-      Options("out", {data + "/self_instruct_seed_tasks.jsonl", data + "/user_oriented_instructions.jsonl",
-                      data + "/gsm8k_test_a.jsonl", data + "/vicuna_bench.jsonl"});
+    GTEST_SKIP() << "SKIPPED: no " << data
+                 << "/gsm8k_test_a.jsonl; set HEARTH_DATA to the shared data";
+  CurateOptions options = Options(
+      "out", {data + "/self_instruct_seed_tasks.jsonl", data + "/user_oriented_instructions.jsonl",
+              data + "/gsm8k_test_a.jsonl", data + "/vicuna_bench.jsonl"});
   options.min_quality.reset();
   options.evaluation_sets = FindEvaluationSets(data);
   EXPECT_GE(options.evaluation_sets.size(), 15U);

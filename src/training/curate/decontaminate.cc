@@ -299,7 +299,8 @@ std::vector<std::string> FindEvaluationSets(const std::string& folder) {
            name == "gsm8k_test_a.jsonl" || name == "vicuna_bench.jsonl";
   });
   for (const char* sub : {"bbh", "bfcl"})
-    add_all(fs::path(folder) / sub, [](const std::string& name) { return name.ends_with(".json"); });
+    add_all(fs::path(folder) / sub,
+            [](const std::string& name) { return name.ends_with(".json"); });
   std::ranges::sort(files);
   return files;
 }

@@ -15,9 +15,9 @@ namespace hearth::forge {
 
 struct LanguageVerdict {
   bool wanted = true;
-  bool decided = false;      // false: too little text or an unsure detector
-  std::string language;      // CLD2's code of the language with most text, "" where undecided
-  double share_wanted = 0;   // of the text, 0 to 1
+  bool decided = false;     // false: too little text or an unsure detector
+  std::string language;     // CLD2's code of the language with most text, "" where undecided
+  double share_wanted = 0;  // of the text, 0 to 1
 };
 
 class LanguageFilter {

@@ -48,7 +48,8 @@ HEARTH_MINHASH_CLONES void Minima(const uint32_t* elements, size_t count, uint32
   for (int first = 0; first < kNumVectors; first += kBlock) {
     Lanes multiply[kBlock], add[kBlock], lowest[kBlock];
     for (int k = 0; k < kBlock; ++k) {
-      std::memcpy(&multiply[k], kPermutations.multiply.data() + (first + k) * kLanes, sizeof(Lanes));
+      std::memcpy(&multiply[k], kPermutations.multiply.data() + (first + k) * kLanes,
+                  sizeof(Lanes));
       std::memcpy(&add[k], kPermutations.add.data() + (first + k) * kLanes, sizeof(Lanes));
       lowest[k] = Lanes{} - 1;
     }

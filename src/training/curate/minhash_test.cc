@@ -55,7 +55,8 @@ TEST(ComparedText, RolesAndBordersOfMessagesAreInTheHash) {
   };
   EXPECT_EQ(hash({{"user", "Hi there"}}), hash({{"user", "hi  there"}}));
   EXPECT_NE(hash({{"user", "hi there"}}), hash({{"assistant", "hi there"}}));
-  EXPECT_NE(hash({{"user", "a"}, {"assistant", "b c"}}), hash({{"user", "a b"}, {"assistant", "c"}}));
+  EXPECT_NE(hash({{"user", "a"}, {"assistant", "b c"}}),
+            hash({{"user", "a b"}, {"assistant", "c"}}));
 }
 
 TEST(Shingles, AreFiveWordsAndTheirJaccardIsExact) {

@@ -92,8 +92,10 @@ TEST_F(NearDuplicates, ALongRunOfUnlikeRowsIsBounded) {
       index.Find([](uint32_t) { return false; },
                  [](uint32_t row) { return ShingleSet{row + uint64_t{1}}; }, pool, {});
   EXPECT_TRUE(found.pairs.empty());
-  EXPECT_LE(found.statistics.compared, int64_t{kRows} * static_cast<int64_t>(BandIndex::kMaxCompared));
-  EXPECT_EQ(found.statistics.compared + found.statistics.passed_over, int64_t{kRows} * (kRows - 1) / 2);
+  EXPECT_LE(found.statistics.compared,
+            int64_t{kRows} * static_cast<int64_t>(BandIndex::kMaxCompared));
+  EXPECT_EQ(found.statistics.compared + found.statistics.passed_over,
+            int64_t{kRows} * (kRows - 1) / 2);
 }
 
 TEST_F(NearDuplicates, ExcludedRowsTakeNoPart) {

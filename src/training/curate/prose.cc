@@ -48,11 +48,11 @@ void AppendProse(std::string_view line, std::string& out) {
 
 bool LooksLikeCode(std::string_view line) {
   static constexpr std::array<std::string_view, 32> kBeginnings = {
-      "import ",   "from typing", "#include", "def ",      "class ",   "return ",  "return;",
-      "public ",   "private ",    "static ",  "const ",    "let ",     "var ",     "function ",
-      "if (",      "for (",       "while (",  "else {",    "elif ",    "} else",   "using ",
-      "namespace ", "template <", "SELECT ",  "INSERT ",   "CREATE TABLE", "print(", "System.",
-      "console.",  "std::",       "<?php",    "@"};
+      "import ",    "from typing", "#include", "def ",    "class ",       "return ", "return;",
+      "public ",    "private ",    "static ",  "const ",  "let ",         "var ",    "function ",
+      "if (",       "for (",       "while (",  "else {",  "elif ",        "} else",  "using ",
+      "namespace ", "template <",  "SELECT ",  "INSERT ", "CREATE TABLE", "print(",  "System.",
+      "console.",   "std::",       "<?php",    "@"};
   const std::string_view text = Trimmed(line);
   if (text.size() < 2) return !text.empty() && !IsLetter(text[0]);
   size_t letters = 0, symbols = 0, spaces = 0;

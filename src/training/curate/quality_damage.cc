@@ -58,7 +58,8 @@ std::string CutOff(std::string_view answer, Random& random) {
   size_t size = answer.size() * (30 + random.Below(50)) / 100;
   while (size > 0 && (static_cast<unsigned char>(answer[size]) & 0xc0) == 0x80) --size;
   // Not by chance at a sentence's end: that would be a good answer.
-  while (size > 0 && std::string_view(".!?\n").find(answer[size - 1]) != std::string_view::npos) --size;
+  while (size > 0 && std::string_view(".!?\n").find(answer[size - 1]) != std::string_view::npos)
+    --size;
   return std::string(answer.substr(0, size));
 }
 
@@ -125,7 +126,8 @@ std::string WebDebris(std::string_view answer, Random& random) {
   const size_t pieces = 1 + random.Below(4);
   for (size_t i = 0; i < pieces; ++i) {
     const std::string_view piece = kDebris[random.Below(kDebris.size())];
-    text = random.Below(2) == 0 ? std::string(piece) + "\n" + text : text + "\n" + std::string(piece);
+    text =
+        random.Below(2) == 0 ? std::string(piece) + "\n" + text : text + "\n" + std::string(piece);
   }
   return text;
 }

@@ -14,16 +14,16 @@ namespace {
 constexpr size_t kMaxBytes = 8192;  // of a text; long answers are judged by their two ends
 
 constexpr std::array<std::string_view, 96> kFunctionWords = {
-    "the",   "a",     "an",    "and",   "or",    "but",   "of",    "to",    "in",    "on",
-    "at",    "by",    "for",   "with",  "from",  "as",    "is",    "are",   "was",   "were",
-    "be",    "been",  "being", "am",    "it",    "its",   "this",  "that",  "these", "those",
-    "he",    "she",   "they",  "we",    "you",   "i",     "his",   "her",   "their", "our",
-    "your",  "my",    "him",   "them",  "us",    "me",    "who",   "which", "what",  "when",
-    "where", "why",   "how",   "not",   "no",    "yes",   "do",    "does",  "did",   "have",
-    "has",   "had",   "will",  "would", "can",   "could", "should", "may",  "might", "must",
-    "if",    "then",  "than",  "so",    "because", "while", "after", "before", "into", "about",
-    "over",  "under", "between", "there", "here", "all",  "some",  "any",   "each",  "every",
-    "more",  "most",  "other", "such",  "only",  "also"};
+    "the",   "a",     "an",      "and",   "or",      "but",   "of",     "to",     "in",    "on",
+    "at",    "by",    "for",     "with",  "from",    "as",    "is",     "are",    "was",   "were",
+    "be",    "been",  "being",   "am",    "it",      "its",   "this",   "that",   "these", "those",
+    "he",    "she",   "they",    "we",    "you",     "i",     "his",    "her",    "their", "our",
+    "your",  "my",    "him",     "them",  "us",      "me",    "who",    "which",  "what",  "when",
+    "where", "why",   "how",     "not",   "no",      "yes",   "do",     "does",   "did",   "have",
+    "has",   "had",   "will",    "would", "can",     "could", "should", "may",    "might", "must",
+    "if",    "then",  "than",    "so",    "because", "while", "after",  "before", "into",  "about",
+    "over",  "under", "between", "there", "here",    "all",   "some",   "any",    "each",  "every",
+    "more",  "most",  "other",   "such",  "only",    "also"};
 
 uint32_t Hash(uint64_t x) {
   x *= 0x9e3779b97f4a7c15ULL;
@@ -64,8 +64,7 @@ constexpr uint32_t kEnd = 1, kNewline = 2;
 
 uint32_t ClassOf(std::string_view token, const std::string& lower) {
   if (!IsWordChar(token[0])) return 64 + static_cast<unsigned char>(token[0]);
-  if (const int place = FunctionWord(lower); place >= 0)
-    return 512 + static_cast<uint32_t>(place);
+  if (const int place = FunctionWord(lower); place >= 0) return 512 + static_cast<uint32_t>(place);
   size_t digits = 0, upper = 0, marked = 0;
   for (const char c : token) {
     digits += std::isdigit(static_cast<unsigned char>(c)) != 0 ? 1 : 0;
@@ -135,7 +134,8 @@ void CountTokens(std::string_view text, Counts& counts) {
         return static_cast<uint64_t>(static_cast<unsigned char>(framed[k + n]));
       };
       counts.buckets.push_back(static_cast<uint32_t>(
-          kClassPairBuckets + Hash((at(0) << 16 | at(1) << 8 | at(2)) + (1ULL << 32)) % kLetterBuckets));
+          kClassPairBuckets +
+          Hash((at(0) << 16 | at(1) << 8 | at(2)) + (1ULL << 32)) % kLetterBuckets));
       ++counts.letter_triples;
     }
   }
@@ -172,8 +172,10 @@ std::array<double, kNumFigures> Figures(std::string_view prompt, std::string_vie
       Share(counts.word_pairs.size(), counts.words),
       Share(counts.function_words, counts.words),
       Share(CountIf(answer, [](char c) { return c >= '0' && c <= '9'; }), answer.size()) * 2,
-      Share(CountIf(answer, [](char c) { return std::ispunct(static_cast<unsigned char>(c)) != 0; }),
-            answer.size()) * 2,
+      Share(
+          CountIf(answer, [](char c) { return std::ispunct(static_cast<unsigned char>(c)) != 0; }),
+          answer.size()) *
+          2,
       Share(CountIf(answer, [](char c) { return c >= 'A' && c <= 'Z'; }), answer.size()) * 4,
       Share(counts.word_letters, counts.words) / 12,
       log_share(counts.longest, 60),
@@ -201,10 +203,11 @@ std::vector<Feature> ExtractFeatures(std::string_view prompt, std::string_view a
     size_t end = i;
     while (end < counts.buckets.size() && counts.buckets[end] == counts.buckets[i]) ++end;
     // Evidence grows with the root of the length: words of one text are not independent.
-    const size_t total = counts.buckets[i] < kClassPairBuckets ? counts.class_pairs
-                                                               : counts.letter_triples;
-    features.push_back({counts.buckets[i], static_cast<float>(static_cast<double>(end - i) /
-                                                              std::sqrt(static_cast<double>(total)))});
+    const size_t total =
+        counts.buckets[i] < kClassPairBuckets ? counts.class_pairs : counts.letter_triples;
+    features.push_back(
+        {counts.buckets[i],
+         static_cast<float>(static_cast<double>(end - i) / std::sqrt(static_cast<double>(total)))});
     i = end;
   }
   const std::array<double, kNumFigures> figures = Figures(question, reply, counts, asked);

@@ -39,9 +39,21 @@ std::string Shown(std::string_view text) {
 int64_t CountWordChars(std::string_view text) { return std::ranges::count_if(text, IsWordChar); }
 
 std::optional<Fault> Placeholder(std::string_view answer) {
-  static constexpr std::array<std::string_view, 14> kPlaceholders = {
-      "n/a", "<noinput>", "noinput", "<nooutput>", "no output", "to" "do", "tbd", "[answer]",
-      "<answer>", "[your answer here]", "[insert answer here]", "[response]", "<response>", "..."};
+  static constexpr std::array<std::string_view, 14> kPlaceholders = {"n/a",
+                                                                     "<noinput>",
+                                                                     "noinput",
+                                                                     "<nooutput>",
+                                                                     "no output",
+                                                                     "to"
+                                                                     "do",
+                                                                     "tbd",
+                                                                     "[answer]",
+                                                                     "<answer>",
+                                                                     "[your answer here]",
+                                                                     "[insert answer here]",
+                                                                     "[response]",
+                                                                     "<response>",
+                                                                     "..."};
   const std::string text = NormalizeText(answer);
   if (std::ranges::find(kPlaceholders, text) != kPlaceholders.end() ||
       (text.starts_with("lorem ipsum") && text.find("dolor sit amet") != std::string::npos))
@@ -58,8 +70,8 @@ std::optional<Fault> Garbage(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const unsigned c = at(i), next = at(i + 1), third = at(i + 2);
     if ((c < 0x20 && !IsSpace(static_cast<char>(c))) || c == 0x7f) ++bad;
-    if (c == 0xef && next == 0xbf && third == 0xbd) ++bad;            // U+FFFD
-    if (c == 0xee || (c == 0xef && next >= 0x80 && next <= 0xa3)) ++bad;  // U+E000 to U+F8FF
+    if (c == 0xef && next == 0xbf && third == 0xbd) ++bad;                 // U+FFFD
+    if (c == 0xee || (c == 0xef && next >= 0x80 && next <= 0xa3)) ++bad;   // U+E000 to U+F8FF
     if (c == 0xc2 && next >= 0x80 && next <= 0x9f && next != 0x85) ++bad;  // C1 controls
     // "A tilde" or "a circumflex" followed by what a second byte becomes: Latin-1 marks, or what
     // Windows-1252 has at 0x80 (the euro sign).
@@ -91,9 +103,9 @@ std::optional<Fault> SymbolsOnly(std::string_view answer) {
 
 std::optional<Fault> TemplateLeak(std::string_view answer) {
   static constexpr std::array<std::string_view, 12> kMarkers = {
-      "<|im_start|>",      "<|im_end|>",        "<|endoftext|>",   "<|eot_id|>",
-      "<|start_header_id|>", "[INST]",          "[/INST]",         "<<SYS>>",
-      "### Instruction:",  "<start_of_turn>",   "<|assistant|>",   "<|user|>"};
+      "<|im_start|>",        "<|im_end|>",      "<|endoftext|>", "<|eot_id|>",
+      "<|start_header_id|>", "[INST]",          "[/INST]",       "<<SYS>>",
+      "### Instruction:",    "<start_of_turn>", "<|assistant|>", "<|user|>"};
   for (const std::string_view marker : kMarkers)
     if (answer.find(marker) != std::string_view::npos)
       return Fault{"template_leak", "\"" + std::string(marker) + "\" inside an answer"};
@@ -104,17 +116,23 @@ std::optional<Fault> TemplateLeak(std::string_view answer) {
 bool IsRefusal(std::string_view answer) {
   constexpr size_t kMaxBytes = 400;
   static constexpr std::array<std::string_view, 22> kBeginnings = {
-      "i'm sorry, but i can't", "i'm sorry, but i cannot", "i am sorry, but i can",
-      "i'm sorry, i can't", "i'm sorry, i cannot", "sorry, but i can't", "sorry, i can't",
-      "sorry, i cannot", "i cannot assist", "i can't assist", "i cannot help with",
-      "i can't help with", "i cannot fulfill", "i can't fulfill", "i cannot provide",
-      "i'm unable to", "i am unable to", "i'm not able to", "i am not able to",
-      "as an ai language model, i", "as a language model, i", "as an ai, i"};
+      "i'm sorry, but i can't", "i'm sorry, but i cannot",
+      "i am sorry, but i can",  "i'm sorry, i can't",
+      "i'm sorry, i cannot",    "sorry, but i can't",
+      "sorry, i can't",         "sorry, i cannot",
+      "i cannot assist",        "i can't assist",
+      "i cannot help with",     "i can't help with",
+      "i cannot fulfill",       "i can't fulfill",
+      "i cannot provide",       "i'm unable to",
+      "i am unable to",         "i'm not able to",
+      "i am not able to",       "as an ai language model, i",
+      "as a language model, i", "as an ai, i"};
   const std::string_view text = Trimmed(answer);
   if (text.size() > kMaxBytes) return false;
   std::string lower = NormalizeText(text);
   // The curly apostrophe is as good as the straight one.
-  for (size_t at; (at = lower.find("\xe2\x80\x99")) != std::string::npos;) lower.replace(at, 3, "'");
+  for (size_t at; (at = lower.find("\xe2\x80\x99")) != std::string::npos;)
+    lower.replace(at, 3, "'");
   return std::ranges::any_of(
       kBeginnings, [&](std::string_view beginning) { return lower.starts_with(beginning); });
 }
@@ -122,20 +140,22 @@ bool IsRefusal(std::string_view answer) {
 std::optional<Fault> Truncated(std::string_view answer) {
   constexpr size_t kLongProse = 200;
   size_t fences = 0;
-  for (size_t at = answer.find("```"); at != std::string_view::npos; at = answer.find("```", at + 3))
+  for (size_t at = answer.find("```"); at != std::string_view::npos;
+       at = answer.find("```", at + 3))
     ++fences;
   if (fences % 2 == 1) return Fault{"truncated", "a code block is not closed"};
   const std::string_view text = Trimmed(answer);
   if (text.size() < kLongProse || fences > 0) return std::nullopt;
   if (text.back() == ',') return Fault{"truncated", "ends with a comma"};
   static constexpr std::array<std::string_view, 16> kNeverLast = {
-      "the", "a", "an", "and", "or", "of", "to", "with", "because", "which",
-      "their", "my", "your", "from", "is", "are"};
+      "the",     "a",     "an",    "and", "or",   "of",   "to", "with",
+      "because", "which", "their", "my",  "your", "from", "is", "are"};
   size_t begin = text.size();
   while (begin > 0 && std::isalpha(static_cast<unsigned char>(text[begin - 1])) != 0) --begin;
   const std::string last(text.substr(begin));
   // After a space only: "type-of" and "x.to" are names.
-  if (begin > 0 && text[begin - 1] == ' ' && std::ranges::find(kNeverLast, last) != kNeverLast.end())
+  if (begin > 0 && text[begin - 1] == ' ' &&
+      std::ranges::find(kNeverLast, last) != kNeverLast.end())
     return Fault{"truncated", "ends in \"" + last + "\""};
   return std::nullopt;
 }
@@ -146,7 +166,8 @@ std::optional<Fault> FaultOfAnswer(const Message& message, const QualityLimits& 
   if (shown.empty()) return Fault{"empty_answer", ""};
   if (auto fault = Placeholder(answer)) return fault;
   const int64_t words = CountWordChars(answer);
-  const bool symbol = words == 0 && shown.find_first_not_of(".,;:!?'\"-_ \t\r\n") != std::string_view::npos;
+  const bool symbol =
+      words == 0 && shown.find_first_not_of(".,;:!?'\"-_ \t\r\n") != std::string_view::npos;
   if (words < limits.min_answer_chars && !(symbol && limits.min_answer_chars <= 1))
     return Fault{"answer_too_short", Shown(answer)};
   if (static_cast<int64_t>(answer.size()) > limits.max_answer_chars && message.role != "text")
@@ -171,7 +192,8 @@ std::optional<Fault> FindFault(const Conversation& conversation, const QualityLi
   if (answers == 0 && !limits.keep_prompts) return Fault{"no_answer", ""};
   if (!prompt) return Fault{"empty_prompt", "no user message"};
   for (const Message& message : conversation.messages)
-    if (message.role == "user" && Trimmed(message.content).empty()) return Fault{"empty_prompt", ""};
+    if (message.role == "user" && Trimmed(message.content).empty())
+      return Fault{"empty_prompt", ""};
   for (const Message& message : conversation.messages)
     if (IsAnswer(message))
       if (auto fault = FaultOfAnswer(message, limits)) return fault;
@@ -215,8 +237,8 @@ int64_t StripEndMarkers(Conversation& conversation) {
       const std::string_view shown = Trimmed(message.content);
       for (const std::string_view end : kEnds) {
         if (!shown.ends_with(end)) continue;
-        const size_t size = static_cast<size_t>(shown.data() - message.content.data()) +
-                            shown.size() - end.size();
+        const size_t size =
+            static_cast<size_t>(shown.data() - message.content.data()) + shown.size() - end.size();
         message.content.resize(size);
         return true;
       }

@@ -204,8 +204,8 @@ Result<QualityTrainingReport> TrainQuality(const QualityTrainingOptions& options
   }
   for (size_t kind = 0; options.leave_one_out && kind < kinds.size(); ++kind) {
     if (!go_on(2 + static_cast<double>(kind))) return stopped();
-    const QualityClassifier without = QualityClassifier::FromWeights(
-        Fit(samples, options.epochs, static_cast<int>(kind)), 0);
+    const QualityClassifier without =
+        QualityClassifier::FromWeights(Fit(samples, options.epochs, static_cast<int>(kind)), 0);
     const HeldOut unseen = ScoreHeldOut(without, samples);
     report.found_unseen[kinds[kind]] =
         ShareBelow(unseen.by_kind[kind], ThresholdFor(unseen.good, options.keep_good));

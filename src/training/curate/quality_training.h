@@ -36,8 +36,8 @@ struct QualityTrainingOptions {
 struct QualityTrainingReport {
   QualityClassifier classifier;
   int64_t train_good = 0, train_bad = 0, held_out_good = 0, held_out_bad = 0;
-  double auc = 0;              // held out
-  double good_removed = 0;     // share of held-out good rows below the threshold
+  double auc = 0;                              // held out
+  double good_removed = 0;                     // share of held-out good rows below the threshold
   std::map<std::string, double> found;         // kind -> share of held-out damage below it
   std::map<std::string, double> found_unseen;  // the same, by a model trained without the kind
   std::map<std::string, double> auc_by_kind;

@@ -15,7 +15,8 @@ Conversation Chat(const std::string& prompt, const std::string& answer) {
 
 const std::string kAnswer =
     "The heart pumps blood through the body. Blood carries oxygen from the lungs to the muscles, "
-    "and takes carbon dioxide back. A healthy heart of an adult beats about seventy times a minute.";
+    "and takes carbon dioxide back. A healthy heart of an adult beats about seventy times a "
+    "minute.";
 const std::string kPrompt = "What does the heart do, and how often does it beat in a minute?";
 
 TEST(QualityFeatures, AreSortedAndEachOnce) {
@@ -84,16 +85,20 @@ TEST(QualityTraining, LearnsFromDamageAndIsDeterministic) {
   const std::string path = testing::TempDir() + "hearth_quality_good.jsonl";
   {
     std::ofstream file(path);
-    const std::vector<std::string> who = {"The farmer", "A doctor", "My teacher", "Every sailor",
-                                          "The old king", "That painter", "Our neighbour"};
+    const std::vector<std::string> who = {"The farmer",   "A doctor",     "My teacher",
+                                          "Every sailor", "The old king", "That painter",
+                                          "Our neighbour"};
     const std::vector<std::string> does = {"walked to the market", "looked after the children",
-                                           "wrote a letter to the queen", "was waiting for the rain"};
-    const std::vector<std::string> why = {"because the weather was good", "before the sun went down",
+                                           "wrote a letter to the queen",
+                                           "was waiting for the rain"};
+    const std::vector<std::string> why = {"because the weather was good",
+                                          "before the sun went down",
                                           "while the others were asleep", "as it had been agreed"};
     for (size_t i = 0; i < 400; ++i) {
       const std::string text = who[i % 7] + " " + does[i / 7 % 4] + " " + why[i / 28 % 4] +
-                               ", and number " + std::to_string(i) + " came with him to the house. " +
-                               who[i / 3 % 7] + " " + does[i / 5 % 4] + ".";
+                               ", and number " + std::to_string(i) +
+                               " came with him to the house. " + who[i / 3 % 7] + " " +
+                               does[i / 5 % 4] + ".";
       file << nlohmann::json{{"prompt", "Tell me what happened on day " + std::to_string(i) + "."},
                              {"completion", text}}
                   .dump()

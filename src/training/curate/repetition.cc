@@ -70,7 +70,8 @@ std::string FindLoop(std::string_view text) {
     const std::span<const WordHash> rest(words.data(), words.size() - drop);
     for (size_t period = 1; period <= longest; ++period) {
       const size_t tail = PeriodicTail(rest, period);
-      if (tail < period * kMinRepeats || tail * 2 < words.size() || tail < 2 * kMinRepeats) continue;
+      if (tail < period * kMinRepeats || tail * 2 < words.size() || tail < 2 * kMinRepeats)
+        continue;
       // Digits and single operators alone are data.
       const bool operators = std::ranges::all_of(rest.last(period), IsOperator);
       if (operators) continue;

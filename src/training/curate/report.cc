@@ -24,7 +24,8 @@ OrderedJson ToJson(const CurateCounts& counts) {
 
 OrderedJson OptionsOf(const CurateReport& report, const CurateOptions& options) {
   OrderedJson json;
-  json["languages"] = options.languages.empty() ? OrderedJson("any") : OrderedJson(options.languages);
+  json["languages"] =
+      options.languages.empty() ? OrderedJson("any") : OrderedJson(options.languages);
   json["quality_rules"] = options.quality_rules;
   json["min_quality"] = report.min_quality;
   json["quality_model"] = options.quality_model.empty() ? "built-in" : options.quality_model;
@@ -72,12 +73,13 @@ std::string ReportJson(const CurateReport& report, const CurateOptions& options)
                              {"clusters", report.near_clusters},
                              {"largest_cluster", report.largest_cluster}};
   json["options"] = OptionsOf(report, options);
-  json["minhash"] = {{"rows", report.minhash_rows},
-                     {"cpu_s", Rounded(report.minhash_cpu_s, 1e-4)},
-                     {"rows_per_s_per_core",
-                      report.minhash_cpu_s > 0
-                          ? std::round(static_cast<double>(report.minhash_rows) / report.minhash_cpu_s)
-                          : 0}};
+  json["minhash"] = {
+      {"rows", report.minhash_rows},
+      {"cpu_s", Rounded(report.minhash_cpu_s, 1e-4)},
+      {"rows_per_s_per_core",
+       report.minhash_cpu_s > 0
+           ? std::round(static_cast<double>(report.minhash_rows) / report.minhash_cpu_s)
+           : 0}};
   json["stages"] = OrderedJson::object();
   for (const auto& [name, time] : report.stages) {
     json["stages"][name] = OrderedJson::object();

@@ -61,7 +61,7 @@ std::string BufferPath(const std::string& folder, const char* name) {
 }
 
 Error IoError(const std::string& path, const std::error_code& code) {
-  return {code == std::errc::permission_denied   ? ErrorCode::kPermission
+  return {code == std::errc::permission_denied    ? ErrorCode::kPermission
           : code == std::errc::no_space_on_device ? ErrorCode::kResourceExhausted
                                                   : ErrorCode::kIo,
           path + ": " + code.message()};
@@ -92,8 +92,8 @@ Result<std::string> WriteBuffer(const std::string& path, const Tensor& buffer) {
   for (int64_t begin = 0; begin < buffer.numel(); begin += kPieceElements) {
     const int64_t count = std::min(kPieceElements, buffer.numel() - begin);
     const Tensor piece = buffer.narrow(0, begin, count).to(at::kCPU).contiguous();
-    const auto bytes = std::as_bytes(
-        std::span(piece.data_ptr<float>(), static_cast<size_t>(count)));
+    const auto bytes =
+        std::as_bytes(std::span(piece.data_ptr<float>(), static_cast<size_t>(count)));
     hash.Add(bytes);
     HEARTH_RETURN_IF_ERROR(file.Write(bytes));
   }
@@ -111,14 +111,14 @@ Status ReadBuffer(const std::string& path, const std::string& hash_text, Tensor 
   Hash hash;
   hash.Add(file.bytes());
   if (hash.Text() != hash_text) {
-    return MakeError(ErrorCode::kCorrupt, path + ": its hash is " + hash.Text() +
-                                              ", state.json says " + hash_text);
+    return MakeError(ErrorCode::kCorrupt,
+                     path + ": its hash is " + hash.Text() + ", state.json says " + hash_text);
   }
   for (int64_t begin = 0; begin < buffer.numel(); begin += kPieceElements) {
     const int64_t count = std::min(kPieceElements, buffer.numel() - begin);
     // Only read from.
-    auto* data = const_cast<std::byte*>(file.bytes().data()) +
-                 static_cast<size_t>(begin) * sizeof(float);
+    auto* data =
+        const_cast<std::byte*>(file.bytes().data()) + static_cast<size_t>(begin) * sizeof(float);
     buffer.narrow(0, begin, count).copy_(at::from_blob(data, {count}, at::kFloat));
   }
   return {};
@@ -142,17 +142,11 @@ void RemoveOld(const std::string& checkpoints, int keep) {
 
 Json StateJson(const TrainState& state, const Facts& facts, const FlatAdamW& optimizer,
                const std::array<std::string, 3>& hashes) {
-  Json json = {{"format", kFormat},
-               {"version", kVersion},
-               {"step", state.step},
-               {"updates", state.updates},
-               {"watchdog", state.watchdog},
-               {"best_step", state.best_step},
-               {"facts", facts},
-               {"layout", optimizer.layout()},
-               {"size", optimizer.size()}};
-  json["best_held_out_loss"] =
-      state.best_held_out_loss ? Json(*state.best_held_out_loss) : Json();
+  Json json = {
+      {"format", kFormat},        {"version", kVersion},          {"step", state.step},
+      {"updates", state.updates}, {"watchdog", state.watchdog},   {"best_step", state.best_step},
+      {"facts", facts},           {"layout", optimizer.layout()}, {"size", optimizer.size()}};
+  json["best_held_out_loss"] = state.best_held_out_loss ? Json(*state.best_held_out_loss) : Json();
   for (size_t i = 0; i < hashes.size(); ++i) json["hashes"][kBufferNames[i]] = hashes[i];
   return json;
 }

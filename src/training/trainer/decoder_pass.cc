@@ -48,7 +48,8 @@ std::vector<std::pair<std::string, std::string>> DecoderFacts(const Decoder& dec
   std::vector<std::pair<std::string, std::string>> facts;
   if (const LoraOptions* lora = decoder.lora()) {
     std::string targets, tokens;
-    for (const std::string& target : lora->targets) targets += (targets.empty() ? "" : ",") + target;
+    for (const std::string& target : lora->targets)
+      targets += (targets.empty() ? "" : ",") + target;
     for (const int32_t token : lora->invocation_tokens)
       tokens += (tokens.empty() ? "" : ",") + std::to_string(token);
     facts = {{"lora rank", std::to_string(lora->rank)},

@@ -31,8 +31,8 @@ DeviceBatch ToDevice(const Batch& batch, const at::Device& device) {
     out.weight += static_cast<double>(batch.weights[place]);
   }
   out.tokens = Copy<int64_t>(batch.tokens, at::kLong, device);
-  out.segments = SegmentLayout::Make(
-      {batch.segment_lengths.begin(), batch.segment_lengths.end()}, device);
+  out.segments =
+      SegmentLayout::Make({batch.segment_lengths.begin(), batch.segment_lengths.end()}, device);
   if (!batch.adapter_mask.empty())
     out.adapter_mask = Copy<uint8_t>(batch.adapter_mask, at::kByte, device);
   out.rows = Copy<int64_t>(rows, at::kLong, device);

@@ -47,8 +47,8 @@ Result<std::unique_ptr<DistillationTask>> DistillationTask::Make(Decoder student
   HEARTH_RETURN_IF_ERROR(CheckOptions(options));
   const int64_t own = student.config().vocab_size, other = teacher.config().vocab_size;
   if (std::abs(own - other) > kMostPadding)
-    return Wrong("the student's vocabulary has " + std::to_string(own) +
-                 " tokens, the teacher's " + std::to_string(other));
+    return Wrong("the student's vocabulary has " + std::to_string(own) + " tokens, the teacher's " +
+                 std::to_string(other));
   if (student.device() != teacher.device() || student.dtype() != teacher.dtype())
     return Wrong("student and teacher are on different devices or of different types");
   if (teacher.lora() != nullptr && !teacher.lora()->invocation_tokens.empty())
@@ -110,8 +110,8 @@ Result<StepFigures> DistillationTask::Run(const Batch& batch, const BatchContext
   loss_options.beta = options_.beta;
   loss_options.temperature = options_.temperature;
   loss_options.count_correct = !training;
-  HeadLossResult result = HeadLoss(hidden, student_.head_weight(), rows.targets, rows.weights,
-                                   loss_options, teacher);
+  HeadLossResult result =
+      HeadLoss(hidden, student_.head_weight(), rows.targets, rows.weights, loss_options, teacher);
   if (training) result.loss.backward();
   const Tensor weight = rows.weights.sum();
   StepFigures figures{result.loss.detach(), weight, {}};
@@ -127,8 +127,8 @@ Result<StepFigures> DistillationTask::Run(const Batch& batch, const BatchContext
     if (name == "divergence") figures.more.push_back({name, weighted(result.divergence), {}});
     if (name == "cross_entropy")
       // Its mean is over the batches that have it.
-      figures.more.push_back({name, weighted(result.cross_entropy),
-                              on_policy ? at::zeros_like(weight) : weight});
+      figures.more.push_back(
+          {name, weighted(result.cross_entropy), on_policy ? at::zeros_like(weight) : weight});
     if (name == "accuracy") figures.more.push_back({name, weighted(result.correct), {}});
     if (name == "on_policy")
       figures.more.push_back({name, on_policy ? weight : at::zeros_like(weight), {}});

@@ -28,8 +28,8 @@ using WriteAnswers =
 struct DistillationOptions {
   double beta = 0;  // 0 forward KL, 1 reverse KL, between: Jensen-Shannon
   double temperature = 1;
-  double distillation = 1;   // shares of the loss
-  double cross_entropy = 0;  // none of it where the student wrote
+  double distillation = 1;     // shares of the loss
+  double cross_entropy = 0;    // none of it where the student wrote
   double on_policy_share = 0;  // of the batches, chosen by a hash of seed and number
   WriteAnswers write_answers;  // needed where that is not 0
   bool checkpoint_activations = false;

@@ -83,7 +83,8 @@ Result<int> FreePort() {
 }
 
 // This process's environment with these variables set anew.
-std::vector<std::string> EnvironmentWith(const std::vector<std::pair<std::string, std::string>>& set) {
+std::vector<std::string> EnvironmentWith(
+    const std::vector<std::pair<std::string, std::string>>& set) {
   std::vector<std::string> list;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
@@ -183,9 +184,8 @@ std::string EndOf(int status) {
 
 Error FailureOf(const LaunchOptions& options, const std::vector<Copy>& copies, size_t rank) {
   const Copy& copy = copies[rank];
-  std::string message = "process " + std::to_string(rank) + " of " +
-                        std::to_string(copies.size()) + " (" + options.command[0] + ") " +
-                        EndOf(*copy.status);
+  std::string message = "process " + std::to_string(rank) + " of " + std::to_string(copies.size()) +
+                        " (" + options.command[0] + ") " + EndOf(*copy.status);
   if (WIFEXITED(*copy.status) && WEXITSTATUS(*copy.status) == kNotFoundStatus &&
       copy.last_words.empty())
     return {ErrorCode::kNotFound, message + ": the program could not be started"};

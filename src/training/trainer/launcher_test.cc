@@ -48,8 +48,8 @@ TEST(Launcher, EachCopyIsToldWhoItIs) {
 TEST(Launcher, ACopyThatFailsEndsAllAndItsErrorIsShown) {
   Status status;
   const double seconds = SecondsOf([&] {
-    status = Launch(Shell(
-        3, "if [ $RANK = 2 ]; then echo 'no such tensor' >&2; exit 3; fi; exec sleep 60"));
+    status = Launch(
+        Shell(3, "if [ $RANK = 2 ]; then echo 'no such tensor' >&2; exit 3; fi; exec sleep 60"));
   });
   ASSERT_FALSE(status);
   EXPECT_THAT(status.error().message, HasSubstr("process 2 of 3 (sh) ended with status 3"));
@@ -72,8 +72,7 @@ TEST(Launcher, SignalsArePassedOn) {
     kill(getpid(), SIGTERM);
   });
   // Copies that end well after a signal were stopped, not broken.
-  const Status status =
-      Launch(Shell(2, "trap 'exit 0' TERM; while :; do sleep 0.1; done"));
+  const Status status = Launch(Shell(2, "trap 'exit 0' TERM; while :; do sleep 0.1; done"));
   sender.join();
   EXPECT_TRUE(status) << status.error().message;
 }

@@ -84,8 +84,8 @@ Result<FlatAdamW> FlatAdamW::Make(const std::vector<NamedTensor>& parameters,
   optimizer.zeros_ = at::zeros({kAlignment}, wide.dtype(first.scalar_type()));
   optimizer.compute_ = at::zeros({end}, wide.dtype(first.scalar_type()));
   for (Slot& slot : optimizer.slots_) {
-    const Tensor place =
-        optimizer.compute_.narrow(0, slot.begin, slot.parameter.numel()).view(slot.parameter.sizes());
+    const Tensor place = optimizer.compute_.narrow(0, slot.begin, slot.parameter.numel())
+                             .view(slot.parameter.sizes());
     place.copy_(slot.parameter);
     slot.parameter.set_data(place);
     slot.parameter.mutable_grad() = Tensor();

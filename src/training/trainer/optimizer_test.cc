@@ -39,9 +39,8 @@ TEST(FlatAdamW, StepsAsTorchsOwn) {
                                                      {{theirs[2]}, their_options(0.04, 0.1)}},
       torch::optim::AdamWOptions(0.01));
 
-  OptimizerOptions options{0.9, 0.95, 1e-6, 0.1, [](const std::string& name) {
-                             return name == "other" ? 4.0 : 1.0;
-                           }};
+  OptimizerOptions options{0.9, 0.95, 1e-6, 0.1,
+                           [](const std::string& name) { return name == "other" ? 4.0 : 1.0; }};
   FlatAdamW optimizer = FlatAdamW::Make(parameters, options).value();
   EXPECT_EQ(optimizer.size() % 64, 0);
   EXPECT_EQ(optimizer.num_parameters(), 35 + 9 + 390);

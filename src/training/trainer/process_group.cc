@@ -69,8 +69,8 @@ c10::intrusive_ptr<c10d::Store> OpenStore(const ProcessEnvironment& environment,
   options.timeout = timeout;
   auto store = c10::make_intrusive<c10d::TCPStore>(environment.master_address, options);
   // torchrun may start the same processes again on the same store.
-  return c10::make_intrusive<c10d::PrefixStore>(
-      "hearth/" + Variable("TORCHELASTIC_RESTART_COUNT"), std::move(store));
+  return c10::make_intrusive<c10d::PrefixStore>("hearth/" + Variable("TORCHELASTIC_RESTART_COUNT"),
+                                                std::move(store));
 }
 
 // Gloo's and NCCL's groups have these calls in common, under different bases.
@@ -110,9 +110,9 @@ class C10dGroup final : public ProcessGroup {
       return {};
     });
     if (status) return {};
-    return MakeError(ErrorCode::kUnavailable,
-                     "process " + std::to_string(rank()) + " of " + std::to_string(world_size()) +
-                         ": " + status.error().message);
+    return MakeError(ErrorCode::kUnavailable, "process " + std::to_string(rank()) + " of " +
+                                                  std::to_string(world_size()) + ": " +
+                                                  status.error().message);
   }
 
   c10::intrusive_ptr<Backend> backend_;
@@ -155,10 +155,10 @@ Result<std::unique_ptr<ProcessGroup>> ProcessGroup::Join(
     [[maybe_unused]] const ProcessEnvironment& environment, const at::Device& device,
     [[maybe_unused]] int timeout_s) {
   if (!Supported(device)) {
-    return MakeError(ErrorCode::kUnsupported,
-                     std::string("several processes on ") + device.str() + ": this build has no " +
-                         (device.is_cuda() ? "NCCL" : "Gloo") + " (libtorch " + TorchVersion() +
-                         ")");
+    return MakeError(ErrorCode::kUnsupported, std::string("several processes on ") + device.str() +
+                                                  ": this build has no " +
+                                                  (device.is_cuda() ? "NCCL" : "Gloo") +
+                                                  " (libtorch " + TorchVersion() + ")");
   }
   [[maybe_unused]] const std::chrono::milliseconds timeout = std::chrono::seconds(timeout_s);
   std::unique_ptr<ProcessGroup> group;

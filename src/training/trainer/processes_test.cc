@@ -42,7 +42,8 @@ Tensor MasterOf(const std::string& folder) {
   const std::string path = NewestCheckpoint(folder).value() + "/master.f32";
   const auto file = MappedFile::Open(path).value();
   auto* data = const_cast<std::byte*>(file.bytes().data());
-  return at::from_blob(data, {static_cast<int64_t>(file.bytes().size() / sizeof(float))}, at::kFloat)
+  return at::from_blob(data, {static_cast<int64_t>(file.bytes().size() / sizeof(float))},
+                       at::kFloat)
       .clone();
 }
 
@@ -79,7 +80,8 @@ TEST(Worker, Trains) {
     if (kill_at > 0 && context.step == kill_at) raise(SIGKILL);
   });
   int64_t asked = 0;
-  if (stop_at > 0 && environment->rank == 1) options.should_stop = [&] { return ++asked == stop_at; };
+  if (stop_at > 0 && environment->rank == 1)
+    options.should_stop = [&] { return ++asked == stop_at; };
   if (Variable("HEARTH_TEST_OTHER") == std::to_string(environment->rank))
     options.schedule.learning_rate = 0.5;
   VectorSource source = TinySource(7), held_out = TinySource(3, 9);
@@ -109,9 +111,8 @@ Status RunCopies(int count, const std::string& folder,
   return Launch(options);
 }
 
-#define SKIP_WITHOUT_GLOO()                  \
-  if (!ProcessGroup::Supported(at::kCPU))    \
-  GTEST_SKIP() << "this build has no Gloo (libgloo-dev)"
+#define SKIP_WITHOUT_GLOO() \
+  if (!ProcessGroup::Supported(at::kCPU)) GTEST_SKIP() << "this build has no Gloo (libgloo-dev)"
 
 TEST(Processes, TwoAreOneWithTwiceTheBatches) {
   SKIP_WITHOUT_GLOO();
@@ -167,10 +168,9 @@ TEST(Processes, AnAgentsStoreServesThem) {
   store_options.waitWorkers = false;
   c10d::TCPStore store("127.0.0.1", store_options);
   const std::string folder = FreshFolder(testing::TempDir() + "hearth_processes_agent");
-  const Status status =
-      RunCopies(2, folder,
-                {"HEARTH_TEST_BATCHES=2", "TORCHELASTIC_USE_AGENT_STORE=True",
-                 "MASTER_PORT=" + std::to_string(store.getPort())});
+  const Status status = RunCopies(2, folder,
+                                  {"HEARTH_TEST_BATCHES=2", "TORCHELASTIC_USE_AGENT_STORE=True",
+                                   "MASTER_PORT=" + std::to_string(store.getPort())});
   ASSERT_TRUE(status) << status.error().message;
   EXPECT_TRUE(MasterOf(folder).equal(Alone(2)));
 }

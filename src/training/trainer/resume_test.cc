@@ -137,7 +137,8 @@ TEST(Resume, OtherOptionsDataOrModelsAreRefusedByName) {
   EXPECT_THAT(run(Model(), source, other), HasSubstr("dataset was a, now b"));
   VectorSource other_data = TinySource(5, 4);
   EXPECT_THAT(run(Model(), other_data, options), HasSubstr("first batch's hash was"));
-  EXPECT_THAT(run(WithLora(TinyDecoder(), 0.1), source, options), HasSubstr("lora dropout was 0.2"));
+  EXPECT_THAT(run(WithLora(TinyDecoder(), 0.1), source, options),
+              HasSubstr("lora dropout was 0.2"));
   EXPECT_THAT(run(TinyDecoder(), source, options), HasSubstr("trained was adapter"));
   other = options;
   other.resume = false;

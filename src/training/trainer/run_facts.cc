@@ -55,10 +55,13 @@ Status CheckTrainerOptions(const TrainerOptions& options, int world_size) {
     return Wrong("batches_per_step is " + std::to_string(options.batches_per_step) +
                  ", no multiple of the " + std::to_string(world_size) + " processes");
   }
-  if (!(options.beta1 >= 0 && options.beta1 < 1)) return Wrong("beta1 is " + FactNumber(options.beta1));
-  if (!(options.beta2 >= 0 && options.beta2 < 1)) return Wrong("beta2 is " + FactNumber(options.beta2));
+  if (!(options.beta1 >= 0 && options.beta1 < 1))
+    return Wrong("beta1 is " + FactNumber(options.beta1));
+  if (!(options.beta2 >= 0 && options.beta2 < 1))
+    return Wrong("beta2 is " + FactNumber(options.beta2));
   if (!(options.eps > 0)) return Wrong("eps is " + FactNumber(options.eps));
-  if (!(options.weight_decay >= 0)) return Wrong("weight_decay is " + FactNumber(options.weight_decay));
+  if (!(options.weight_decay >= 0))
+    return Wrong("weight_decay is " + FactNumber(options.weight_decay));
   if (!(options.max_gradient_norm >= 0))
     return Wrong("max_gradient_norm is " + FactNumber(options.max_gradient_norm));
   return {};

@@ -65,15 +65,15 @@ double LearningRateAt(const ScheduleOptions& options, int64_t step, int64_t num_
                                                    : StepsOf(options.warmup_share, num_steps));
   if (step <= warmup) return high * static_cast<double>(step) / static_cast<double>(warmup);
   switch (options.kind) {
-    case ScheduleKind::kConstant: return high;
+    case ScheduleKind::kConstant:
+      return high;
     case ScheduleKind::kCosine: {
       const double way =
           static_cast<double>(step - warmup) / static_cast<double>(num_steps - warmup);
       return low + (high - low) * 0.5 * (1 + std::cos(std::numbers::pi * way));
     }
     case ScheduleKind::kWsd: {
-      const int64_t fall =
-          std::min(num_steps - warmup, StepsOf(options.decay_share, num_steps));
+      const int64_t fall = std::min(num_steps - warmup, StepsOf(options.decay_share, num_steps));
       if (step <= num_steps - fall) return high;
       const double way = static_cast<double>(step - (num_steps - fall)) / static_cast<double>(fall);
       return high + (low - high) * way;

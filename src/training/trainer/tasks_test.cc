@@ -17,8 +17,8 @@ using ::testing::HasSubstr;
 
 Tensor HiddenOf(const Decoder& decoder, const Batch& batch, const ForwardOptions& options = {}) {
   const at::NoGradGuard guard;
-  const Tensor tokens = at::tensor(
-      std::vector<int64_t>(batch.tokens.begin(), batch.tokens.end()), at::kLong);
+  const Tensor tokens =
+      at::tensor(std::vector<int64_t>(batch.tokens.begin(), batch.tokens.end()), at::kLong);
   return decoder
       .Forward(tokens,
                SegmentLayout::Make({batch.segment_lengths.begin(), batch.segment_lengths.end()},

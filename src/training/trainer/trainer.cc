@@ -132,17 +132,15 @@ Status Run::Prepare() {
   if (held_out_ == &train_)
     return MakeError(ErrorCode::kInvalidArgument, "trainer: the held-out data is the training's");
   num_steps_ = NumSteps(options_, train_.batches_per_epoch());
-  OptimizerOptions optimizer{options_.beta1, options_.beta2, options_.eps, options_.weight_decay,
-                             [this](const std::string& name) {
-                               return task_.LearningRateScale(name);
-                             }};
+  OptimizerOptions optimizer{
+      options_.beta1, options_.beta2, options_.eps, options_.weight_decay,
+      [this](const std::string& name) { return task_.LearningRateScale(name); }};
   HEARTH_ASSIGN_OR_RETURN(optimizer_, FlatAdamW::Make(task_.Parameters(), optimizer));
   HEARTH_ASSIGN_OR_RETURN(facts_, RunFacts(options_, task_.Facts(), train_));
   facts_.emplace_back("type", optimizer_->dtype() == at::kFloat ? "f32" : "bf16");
-  peak_flops_ = options_.peak_flops > 0
-                    ? options_.peak_flops
-                    : PeakFlops(DeviceName(optimizer_->device()),
-                                optimizer_->dtype() == at::kBFloat16);
+  peak_flops_ = options_.peak_flops > 0 ? options_.peak_flops
+                                        : PeakFlops(DeviceName(optimizer_->device()),
+                                                    optimizer_->dtype() == at::kBFloat16);
   peak_flops_ *= world_size_;
   Status loaded;
   if (first() && options_.resume && !options_.checkpoint_folder.empty()) {
@@ -165,10 +163,9 @@ Status Run::Prepare() {
 // Everybody begins where process 0 does, with its weights.
 Status Run::ShareBeginning(const Status& loaded) {
   if (options_.group == nullptr) return loaded;
-  std::vector<double> numbers = {loaded ? 1.0 : 0.0, static_cast<double>(state_.step),
-                                 static_cast<double>(state_.updates),
-                                 static_cast<double>(state_.best_step),
-                                 state_.best_held_out_loss.value_or(NAN)};
+  std::vector<double> numbers = {
+      loaded ? 1.0 : 0.0, static_cast<double>(state_.step), static_cast<double>(state_.updates),
+      static_cast<double>(state_.best_step), state_.best_held_out_loss.value_or(NAN)};
   numbers.insert(numbers.end(), state_.watchdog.begin(), state_.watchdog.end());
   Tensor shared = at::tensor(numbers, at::kDouble).to(optimizer_->device());
   // Exact in 53 bits.
@@ -183,9 +180,9 @@ Status Run::ShareBeginning(const Status& loaded) {
   if (values[0] == 0)
     return MakeError(ErrorCode::kUnavailable, "process 0 could not resume: see its error");
   if (!hash.equal(own_hash)) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "process " + std::to_string(rank_) +
-                         " has other options, data or model than process 0");
+    return MakeError(
+        ErrorCode::kInvalidArgument,
+        "process " + std::to_string(rank_) + " has other options, data or model than process 0");
   }
   state_.step = static_cast<int64_t>(values[1]);
   state_.updates = static_cast<int64_t>(values[2]);
@@ -234,9 +231,9 @@ Result<std::optional<StepResult>> Run::Gradients(std::vector<Batch> batches, int
   optimizer_->extras().narrow(0, kStopPlace, 3).copy_(at::tensor(own, at::kFloat));
   HEARTH_RETURN_IF_ERROR(Sum(optimizer_->gradients_and_extras()));
   // The step's one wait for the device.
-  const Tensor host =
-      at::cat({optimizer_->extras(), optimizer_->GradientNorm().reshape({1})}).to(at::kCPU).to(
-          at::kDouble);
+  const Tensor host = at::cat({optimizer_->extras(), optimizer_->GradientNorm().reshape({1})})
+                          .to(at::kCPU)
+                          .to(at::kDouble);
   const double* values = host.data_ptr<double>();
   StepResult result;
   result.means = figures_.Means(values);
@@ -253,10 +250,10 @@ Status Run::Update(StepResult& result, int64_t step) {
   result.learning_rate = LearningRateAt(options_.schedule, step, num_steps_);
   const auto verdict = watchdog_.Judge(result.loss, result.gradient_norm);
   if (verdict == Watchdog::Verdict::kStop) {
-    return MakeError(ErrorCode::kInternal,
-                     "step " + std::to_string(step) + ": " + watchdog_.reason() +
-                         "; it is the last of " + std::to_string(options_.watchdog.patience) +
-                         " bad steps in a row, so the run ends");
+    return MakeError(ErrorCode::kInternal, "step " + std::to_string(step) + ": " +
+                                               watchdog_.reason() + "; it is the last of " +
+                                               std::to_string(options_.watchdog.patience) +
+                                               " bad steps in a row, so the run ends");
   }
   result.skipped = verdict == Watchdog::Verdict::kSkip;
   // A step whose batches have nothing to learn changes nothing either.
@@ -321,9 +318,8 @@ Status Run::Evaluate() {
   int64_t count = held_out_->batches_per_epoch();
   if (options_.evaluate_batches > 0) count = std::min(count, options_.evaluate_batches);
   FigureSums figures;
-  const Tensor sums =
-      at::zeros({FigureSums::kSize},
-                at::TensorOptions().device(optimizer_->device()).dtype(at::kDouble));
+  const Tensor sums = at::zeros(
+      {FigureSums::kSize}, at::TensorOptions().device(optimizer_->device()).dtype(at::kDouble));
   for (int64_t index = rank_; index < count; index += world_size_) {
     HEARTH_ASSIGN_OR_RETURN(const Batch batch, held_out_->At(index));
     // The same each time, so that evaluations compare.
@@ -395,7 +391,8 @@ Status Run::ToTheEnd() {
   if (state_.step >= num_steps_) {
     stop_ = false;
     HEARTH_RETURN_IF_ERROR(Evaluate());
-    if (options_.hook && first_step_ <= num_steps_) HEARTH_RETURN_IF_ERROR(options_.hook(num_steps_));
+    if (options_.hook && first_step_ <= num_steps_)
+      HEARTH_RETURN_IF_ERROR(options_.hook(num_steps_));
   }
   HEARTH_RETURN_IF_ERROR(Checkpoint());
   FlushSinks();
