@@ -67,26 +67,40 @@ class PrefixCacheTest : public ::testing::TestWithParam<KvType> {
   }
 
   static Answer Run(Engine& engine, std::vector<TokenId> prompt, int max_tokens = 12) {
-    GenerateRequest request;
-    request.prompt = std::move(prompt);
-    request.max_tokens = max_tokens;
-    request.ignore_end_of_turn = true;
-    request.sampling.temperature = 0.8f;
-    request.sampling.seed = 3;
-    request.sampling.num_top_logprobs = 1;
-    Answer answer;
-    std::promise<void> done;
-    const auto id = engine.Submit(std::move(request), [&](GenerateEvent event) {
-      for (const GeneratedToken& token : event.tokens) {
-        answer.tokens.push_back(token.sampled.id);
-        answer.logprobs.push_back(token.sampled.logprob);
-      }
-      answer.stats = event.stats;
-      if (event.finished) done.set_value();
-    });
-    EXPECT_TRUE(id) << id.error().message;
-    done.get_future().wait();
-    return answer;
+    return RunTogether(engine, {std::move(prompt)}, max_tokens)[0];
+  }
+  static std::vector<Answer> RunTogether(Engine& engine,
+                                         const std::vector<std::vector<TokenId>>& prompts,
+                                         int max_tokens = 12) {
+    struct Pending {
+      Answer answer;
+      std::promise<void> done;
+    };
+    std::vector<Pending> pending(prompts.size());
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      GenerateRequest request;
+      request.prompt = prompts[i];
+      request.max_tokens = max_tokens;
+      request.ignore_end_of_turn = true;
+      request.sampling.temperature = 0.8f;
+      request.sampling.seed = 3;
+      request.sampling.num_top_logprobs = 1;
+      const auto id = engine.Submit(std::move(request), [&one = pending[i]](GenerateEvent event) {
+        for (const GeneratedToken& token : event.tokens) {
+          one.answer.tokens.push_back(token.sampled.id);
+          one.answer.logprobs.push_back(token.sampled.logprob);
+        }
+        one.answer.stats = event.stats;
+        if (event.finished) one.done.set_value();
+      });
+      EXPECT_TRUE(id) << id.error().message;
+    }
+    std::vector<Answer> answers;
+    for (Pending& one : pending) {
+      one.done.get_future().wait();
+      answers.push_back(std::move(one.answer));
+    }
+    return answers;
   }
 
   std::string folder_;
@@ -121,6 +135,25 @@ TEST_P(PrefixCacheTest, UsersShareASystemPrompt) {
   const Answer shared = Run(*engine, other);
   EXPECT_EQ(shared.stats.cached_tokens, 128);
   EXPECT_TRUE(shared.SameText(Run(*Load(), other)));
+}
+
+// Chats that start together compute the shared beginning side by side; each finds all of its own
+// blocks at its second turn nevertheless.
+TEST_P(PrefixCacheTest, ChatsThatStartTogetherKeepWhatIsTheirs) {
+  const auto engine = Load();
+  const std::vector<TokenId> system = Text(1, 70);
+  const std::vector<std::vector<TokenId>> first = {
+      Join(system, Text(2, 80)), Join(system, Text(3, 80)), Join(system, Text(4, 80))};
+  const std::vector<Answer> answers = RunTogether(*engine, first, 50);
+  std::vector<std::vector<TokenId>> second;
+  for (size_t i = 0; i < first.size(); ++i)
+    second.push_back(Join(Join(first[i], answers[i].tokens), Text(9, 30)));
+  const std::vector<Answer> again = RunTogether(*engine, second);
+  for (size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(again[i].stats.cached_tokens, 192) << "chat " << i;
+    EXPECT_TRUE(answers[i].SameText(Run(*Load(), first[i], 50))) << "chat " << i;
+    EXPECT_TRUE(again[i].SameText(Run(*Load(), second[i]))) << "chat " << i;
+  }
 }
 
 TEST_P(PrefixCacheTest, AtLeastOneTokenIsComputed) {

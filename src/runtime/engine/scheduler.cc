@@ -336,10 +336,12 @@ void Scheduler::Advance(Sequence& sequence, int num_tokens) {
   sequence.num_computed += num_tokens;
   while ((sequence.num_published + 1) * kKvBlockTokens <= sequence.num_computed) {
     const int index = sequence.num_published++;
-    pool_.Publish(sequence.blocks[index],
-                  index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
-                  std::span(sequence.tokens)
-                      .subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
+    const BlockId own = sequence.blocks[index];
+    sequence.blocks[index] = pool_.Publish(
+        own, index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
+        std::span(sequence.tokens)
+            .subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
+    if (sequence.blocks[index] != own) kv_.Close(own);  // another computed the same: it is free
   }
 }
 

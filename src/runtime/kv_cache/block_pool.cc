@@ -101,16 +101,22 @@ std::vector<PublishedBlock> BlockPool::Published(int max_blocks) const {
   return listed;
 }
 
-void BlockPool::Publish(BlockId id, std::optional<BlockId> previous,
-                        std::span<const TokenId> tokens) {
+BlockId BlockPool::Publish(BlockId id, std::optional<BlockId> previous,
+                           std::span<const TokenId> tokens) {
   HEARTH_CHECK(tokens.size() == kKvBlockTokens && blocks_[id].owners > 0);
   const uint64_t parent = previous ? blocks_[*previous].identity : 0;
-  if (blocks_[id].identity != 0 || (previous && parent == 0) || Find(parent, tokens)) return;
+  if (blocks_[id].identity != 0 || (previous && parent == 0)) return id;
+  if (const std::optional<BlockId> twin = Find(parent, tokens)) {
+    Own(*twin);
+    Release(id);
+    return *twin;
+  }
   Block& block = blocks_[id];
   block.identity = next_identity_++;
   block.parent = parent;
   block.tokens.assign(tokens.begin(), tokens.end());
   by_hash_.emplace(HashOf(parent, tokens), id);
+  return id;
 }
 
 std::optional<BlockId> BlockPool::Find(uint64_t parent, std::span<const TokenId> tokens) const {

@@ -42,9 +42,10 @@ class BlockPool {
   // begins the sequence); the caller becomes an owner.
   std::optional<BlockId> MatchOne(std::optional<BlockId> previous, std::span<const TokenId> tokens);
   // Makes a full block findable: it holds `tokens` (exactly one block's) and follows `previous`
-  // (none: begins the sequence). When an equal block is already known, or `previous` is not known
-  // itself, nothing happens.
-  void Publish(BlockId block, std::optional<BlockId> previous, std::span<const TokenId> tokens);
+  // (none: begins the sequence). Gives the block to go on with: `block`, or the equal one that is
+  // known already, which the caller then owns instead of `block`: only so can its own children be
+  // found. When `previous` is not known itself, nothing happens.
+  BlockId Publish(BlockId block, std::optional<BlockId> previous, std::span<const TokenId> tokens);
   // What can be found, most recently used first and each behind its parent; at most `max_blocks`.
   // Valid until the next change.
   std::vector<PublishedBlock> Published(int max_blocks) const;

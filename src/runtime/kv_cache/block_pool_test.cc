@@ -101,9 +101,23 @@ TEST(BlockPool, AnEqualBlockIsPublishedOnce) {
   BlockPool pool(4);
   const std::vector<TokenId> tokens = Tokens(1, 0);
   const BlockId first = pool.Allocate().value(), twin = pool.Allocate().value();
-  pool.Publish(first, std::nullopt, tokens);
-  pool.Publish(twin, std::nullopt, tokens);
+  EXPECT_EQ(pool.Publish(first, std::nullopt, tokens), first);
+  EXPECT_EQ(pool.Publish(twin, std::nullopt, tokens), first);
+  EXPECT_EQ(pool.num_owned(), 1) << "the twin is free again";
   EXPECT_THAT(pool.Match(tokens, 8), ElementsAre(first));
+}
+
+TEST(BlockPool, WhatFollowsAnEqualBlockCanBeFound) {
+  BlockPool pool(4);
+  const std::vector<TokenId> tokens = Tokens(2, 0);
+  const BlockId first = pool.Allocate().value(), twin = pool.Allocate().value();
+  pool.Publish(first, std::nullopt, BlockOf(tokens, 0));
+  const BlockId shared = pool.Publish(twin, std::nullopt, BlockOf(tokens, 0));
+  const BlockId child = pool.Allocate().value();
+  EXPECT_EQ(pool.Publish(child, shared, BlockOf(tokens, 1)), child);
+  for (const BlockId block : {child, shared, first}) pool.Release(block);
+  EXPECT_EQ(pool.num_owned(), 0);
+  EXPECT_THAT(pool.Match(tokens, 8), ElementsAre(first, child));
 }
 
 TEST(BlockPool, ListsWhatCanBeFoundMostRecentlyUsedFirst) {

@@ -129,10 +129,11 @@ void DraftModel::Publish(Sequence& sequence) {
   while ((sequence.num_published + 1) * kKvBlockTokens <=
          static_cast<int>(sequence.computed.size())) {
     const int index = sequence.num_published++;
-    pool_->Publish(sequence.blocks[index],
-                   index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
-                   std::span(sequence.computed)
-                       .subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
+    sequence.blocks[index] = pool_->Publish(
+        sequence.blocks[index],
+        index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
+        std::span(sequence.computed)
+            .subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
   }
 }
 
