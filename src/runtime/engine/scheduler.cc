@@ -99,11 +99,11 @@ void Scheduler::Speculate(std::vector<Chunk>& chunks) {
   for (const Chunk& chunk : chunks) {
     Sequence& sequence = *chunk.sequence;
     const auto known = static_cast<int>(sequence.tokens.size());
-    int most = std::min(options_.max_draft, options_.context_length - known - 1);
+    int left = options_.context_length - known;
     if (sequence.request.max_tokens >= 0)
-      most = std::min(most, sequence.request.max_tokens - sequence.num_answer() - 1);
-    requests.push_back(
-        {sequence.id, sequence.tokens, &sequence.request.sampling, std::max(most, 0), {}});
+      left = std::min(left, sequence.request.max_tokens - sequence.num_answer());
+    const int most = std::clamp(left - 1, 0, options_.max_draft);  // one token comes without
+    requests.push_back({sequence.id, sequence.tokens, &sequence.request.sampling, most, left, {}});
   }
   speculator_->Draft(requests);
   int budget = options_.max_batch_tokens - static_cast<int>(chunks.size());
