@@ -277,6 +277,7 @@ void Scheduler::Finish(Sequence& sequence, FinishReason reason, GenerateEvent ev
   event.finished = true;
   event.finish_reason = reason;
   event.stats = sequence.stats;
+  KeepPart(sequence);
   ReleaseBlocks(sequence.blocks);
   last_events_.push_back({std::move(sequence.sink), std::move(event)});
 }

@@ -86,6 +86,8 @@ class Scheduler {
   std::vector<Chunk> PlanStep();
   void PlanPrompts(int budget, std::vector<Chunk>& chunks);
   void TakeKnownBlocks(Sequence& sequence);
+  void TakePart(Sequence& sequence);
+  void KeepPart(Sequence& sequence);
   static bool TakesNextBlock(const Sequence& sequence);
   static bool NeedSameBlock(const Sequence& a, const Sequence& b);
   bool EnsureBlocks(Sequence& sequence, int num_positions, std::vector<Chunk>& planned);

@@ -32,6 +32,7 @@ void Scheduler::Admit() {
     }
     sequence.num_computed = static_cast<int>(sequence.blocks.size()) * kKvBlockTokens;
     sequence.num_published = static_cast<int>(sequence.blocks.size());
+    TakePart(sequence);
     if (!sequence.admitted_before) {
       sequence.admitted_before = true;
       sequence.admitted = Clock::now();
@@ -44,6 +45,34 @@ void Scheduler::Admit() {
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
+}
+
+// Copies what is known of the first block that is not known as a whole. With int4 keys a part is
+// no use: those of a block are coded together, from f16 keys that are gone.
+void Scheduler::TakePart(Sequence& sequence) {
+  const int most = sequence.num_to_compute() - 1;  // the last token is always computed
+  if (kv_.has_open_blocks() || sequence.wants_prompt_logprobs() || most <= 0) return;
+  const auto index = static_cast<int>(sequence.blocks.size());
+  const std::span<const TokenId> tokens = sequence.block_tokens(index);
+  const std::optional<BlockPool::Part> part =
+      pool_.MatchPart(sequence.block_before(index),
+                      tokens.first(std::min(tokens.size(), static_cast<size_t>(most))));
+  if (!part) return;
+  if (const std::optional<BlockId> own = pool_.Allocate()) {
+    kv_.CopyBlock(part->block, *own);
+    sequence.blocks.push_back(*own);
+    sequence.num_computed += part->num_tokens;
+  }
+  pool_.Release(part->block);
+}
+
+// Leaves what an ended sequence has of its last block to be found.
+void Scheduler::KeepPart(Sequence& sequence) {
+  const int index = sequence.num_computed / kKvBlockTokens;
+  if (kv_.has_open_blocks() || static_cast<int>(sequence.blocks.size()) <= index) return;
+  pool_.PublishPart(sequence.blocks[index], sequence.block_before(index),
+                    sequence.block_tokens(index).first(
+                        static_cast<size_t>(sequence.num_computed % kKvBlockTokens)));
 }
 
 // Blocks for the first num_positions tokens; takes them from the youngest sequence if it must.
