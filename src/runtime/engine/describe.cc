@@ -33,8 +33,9 @@ Result<ModelDescription> DescribeModel(const GgufFile& file, KvType kv_type) {
     HEARTH_ASSIGN_OR_RETURN(const DecoderSpec spec, ReadDecoderSpec(file));
     h = spec.hparams;
     d.kv_type = kv_type;
-    d.kv_bytes_per_token =
-        KvShape{h.num_layers, h.num_kv_heads, h.head_dim, StorageOf(kv_type)}.bytes_per_token();
+    const KvShape shape{h.num_layers, h.num_kv_heads, h.head_dim, StorageOf(kv_type)};
+    d.kv_bytes_per_token = shape.bytes_per_token();
+    d.kv_bytes_per_open_block = shape.bytes_per_open_block();
   }
   d.num_layers = h.num_layers;
   d.hidden_size = h.hidden_size;

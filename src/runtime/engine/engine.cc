@@ -1,7 +1,5 @@
 #include "runtime/engine/engine.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <ctime>
@@ -13,6 +11,7 @@
 #include "runtime/chat_template/chat_template.h"
 #include "runtime/engine/describe.h"
 #include "runtime/engine/kv_check.h"
+#include "runtime/engine/kv_room.h"
 #include "runtime/engine/scheduler.h"
 #include "runtime/engine/session.h"
 #include "runtime/gguf/gguf.h"
@@ -26,41 +25,9 @@ namespace hearth {
 namespace {
 
 constexpr int kDefaultContextLength = 8192;
-constexpr int kDefaultContexts = 4;  // of KV room, where memory allows
-
-int64_t MachineMemoryBytes() {
-  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
-}
-
-// Blocks for the KV budget. Errors: the budget does not hold one context.
-Result<int> NumKvBlocks(const EngineOptions& options, const KvShape& shape, int context_length) {
-  const int64_t block_bytes = shape.bytes_per_block();
-  // Each running sequence fills one block and may take back a part of the one before; a pass of
-  // prompt tokens fills several.
-  const int64_t open_bytes =
-      (2 * options.max_sequences + options.max_batch_tokens / kKvBlockTokens + 1) *
-      shape.bytes_per_open_block();
-  const int64_t blocks_per_context = (context_length + kKvBlockTokens - 1) / kKvBlockTokens;
-  int64_t budget = options.kv_budget_bytes;
-  if (budget == 0) {
-    const int64_t wanted = kDefaultContexts * blocks_per_context * block_bytes;
-    budget = std::max(std::min(wanted, MachineMemoryBytes() / 4), blocks_per_context * block_bytes);
-  } else {
-    budget -= open_bytes;
-  }
-  if (budget < blocks_per_context * block_bytes) {
-    return MakeError(ErrorCode::kResourceExhausted,
-                     "a context of " + std::to_string(context_length) + " tokens needs " +
-                         std::to_string(blocks_per_context * block_bytes + open_bytes) +
-                         " bytes of KV cache, the budget is " +
-                         std::to_string(options.kv_budget_bytes) +
-                         ": ask for a shorter context or a larger budget");
-  }
-  return static_cast<int>(std::min<int64_t>(budget / block_bytes, 1 << 24));
-}
 
 // Null: plain decoding. Errors: those of DraftModel::Load.
-Result<std::unique_ptr<Speculator>> MakeSpeculator(const EngineOptions& options,
+Result<std::unique_ptr<Speculator>> MakeSpeculator(const EngineOptions& options, KvType kv_type,
                                                    const Tokenizer& tokenizer, ThreadPool& pool,
                                                    int context_length, const GgufFile& base_file,
                                                    Decoder& base) {
@@ -72,11 +39,14 @@ Result<std::unique_ptr<Speculator>> MakeSpeculator(const EngineOptions& options,
   if (options.draft_path.empty()) return speculator;
   const WeightImageOptions image{options.cache_dir, options.use_disk_cache,
                                  options.on_load_progress};
+  // Its KV decides nothing but how well it guesses.
+  const KvStorage kv_storage = kv_type == KvType::kF16 ? KvStorage::kF16 : KvStorage::kInt8;
   HEARTH_ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(options.draft_path));
   if (StateHead::IsOne(file)) {
     StateHeadOptions head;
     head.max_sequences = options.max_sequences;
     head.context_length = context_length;
+    head.kv_storage = kv_storage;
     head.integer_activations = options.activations == ActivationType::kInt8;
     head.image = image;
     HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<StateHead> loaded,
@@ -86,6 +56,7 @@ Result<std::unique_ptr<Speculator>> MakeSpeculator(const EngineOptions& options,
     DraftModelOptions draft;
     draft.max_sequences = options.max_sequences;
     draft.context_length = context_length;
+    draft.kv_storage = kv_storage;
     draft.max_head_rows = options.draft_head_rows;
     draft.integer_activations = options.activations == ActivationType::kInt8;
     draft.image = image;
@@ -296,18 +267,22 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& path,
       HEARTH_RETURN_IF_ERROR(impl->CheckKvType());
     const KvShape shape = impl->decoder->kv_shape(StorageOf(impl->description.kv_type));
     impl->description.kv_bytes_per_token = shape.bytes_per_token();
-    HEARTH_ASSIGN_OR_RETURN(const int num_blocks,
-                            NumKvBlocks(options, shape, impl->context_length));
-    HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv, KvCacheStorage::Create(shape, num_blocks));
+    impl->description.kv_bytes_per_open_block = shape.bytes_per_open_block();
+    HEARTH_ASSIGN_OR_RETURN(
+        std::unique_ptr<Speculator> speculator,
+        MakeSpeculator(options, impl->description.kv_type, *impl->tokenizer, *impl->pool,
+                       impl->context_length, impl->file, *impl->decoder));
+    KvBlockBytes bytes = BlockBytesOf(impl->description);
+    if (speculator) bytes.draft = speculator->kv_bytes_per_block();
+    HEARTH_ASSIGN_OR_RETURN(const KvRoom room, KvRoomFor(options, bytes, impl->context_length));
+    if (speculator) HEARTH_RETURN_IF_ERROR(speculator->ReserveKv(room.num_blocks));
+    HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv, KvCacheStorage::Create(shape, room.num_blocks));
     impl->kv = std::make_unique<KvCacheStorage>(std::move(kv));
     SchedulerOptions scheduler_options;
     scheduler_options.context_length = impl->context_length;
     scheduler_options.max_sequences = options.max_sequences;
     scheduler_options.max_batch_tokens = decoder_options.max_batch_tokens;
     scheduler_options.max_draft = options.max_draft;
-    HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<Speculator> speculator,
-                            MakeSpeculator(options, *impl->tokenizer, *impl->pool,
-                                           impl->context_length, impl->file, *impl->decoder));
     impl->scheduler = std::make_unique<Scheduler>(*impl->decoder, *impl->kv, *impl->tokenizer,
                                                   scheduler_options, std::move(speculator));
     if (!impl->description.chat_template.empty()) {

@@ -36,7 +36,8 @@ struct EngineOptions {
   int max_batch_tokens = 512;  // in one pass; longer prompts are prefilled in chunks
   // waiting behind the batch; more are refused with kResourceExhausted
   int max_queued_requests = 256;
-  // hard limit; 0: four full contexts, at most a quarter of the machine's memory
+  // hard limit, a draft's included; 0: four full contexts, at most a quarter of the machine's
+  // memory
   int64_t kv_budget_bytes = 0;
   // A reduced type is checked on the model's first start with it; where it changes the answers too
   // much, a finer one takes its place (description().kv_type).
@@ -77,8 +78,10 @@ struct ModelDescription {
   // be by what is known.
   KvType kv_type = KvType::kF16;
   int64_t kv_bytes_per_token = 0;  // at kv_type
-  std::optional<double> kv_kl;     // measured against f16; none: f16, or not measured
-  std::string kv_note;             // why it is not the type asked for; empty: it is
+  // What a block of 64 tokens takes besides while it is being filled, at kv_type.
+  int64_t kv_bytes_per_open_block = 0;
+  std::optional<double> kv_kl;  // measured against f16; none: f16, or not measured
+  std::string kv_note;          // why it is not the type asked for; empty: it is
   // Of a loaded model: why the re-laid weights are in memory although the cache was to keep them,
   // so that the next start re-lays them again; empty: they are kept, or were not to be.
   std::string weights_note;

@@ -5,56 +5,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "runtime/engine/scheduler_sequence.h"
 
 namespace hearth {
-namespace {
-
-double MillisecondsBetween(Scheduler::Clock::time_point from, Scheduler::Clock::time_point to) {
-  return std::chrono::duration<double, std::milli>(to - from).count();
-}
-
-int BlocksFor(int num_tokens) { return (num_tokens + kKvBlockTokens - 1) / kKvBlockTokens; }
-
-}  // namespace
-
-struct Scheduler::Sequence {
-  Sequence(RequestId request_id, GenerateRequest generate, EventSink event_sink,
-           const Tokenizer& tokenizer, int vocab_size)
-      : id(request_id),
-        request(std::move(generate)),
-        sink(std::move(event_sink)),
-        tokens(request.prompt),
-        num_prompt(static_cast<int>(request.prompt.size())),
-        sampler(request.sampling, vocab_size, request.prompt),
-        output(tokenizer, request.stop) {}
-
-  RequestId id;
-  GenerateRequest request;
-  EventSink sink;
-  std::vector<TokenId> tokens;  // prompt and answer
-  int num_prompt;
-  int num_computed = 0;   // tokens whose K and V are in the cache
-  int num_published = 0;  // full blocks offered for sharing
-  std::vector<BlockId> blocks;
-  std::vector<TokenId> draft;          // guesses of the pass being run
-  std::vector<TokenId> drafted_slice;  // the last token and the guesses behind it
-  int num_accepted = 0;                // of them, found right so far
-  bool draft_failed = false;           // one was found wrong: what stands behind it is void
-  Sampler sampler;
-  OutputStream output;
-  std::vector<GeneratedToken> prompt_tokens;  // with prompt_logprobs: sent in the first event
-  GenerateStats stats;
-  bool admitted_before = false;  // false until first admitted: statistics count once
-  bool finished = false;
-  Clock::time_point submitted, admitted, first_token;
-
-  int num_answer() const { return static_cast<int>(tokens.size()) - num_prompt; }
-  bool decoding() const {
-    return num_computed + 1 == static_cast<int>(tokens.size()) && num_answer() > 0;
-  }
-  bool wants_prompt_logprobs() const { return request.prompt_logprobs >= 0 && num_answer() == 0; }
-};
-
 Scheduler::Scheduler(Decoder& decoder, KvCacheStorage& kv, const Tokenizer& tokenizer,
                      const SchedulerOptions& options, std::unique_ptr<Speculator> speculator)
     : decoder_(decoder),
@@ -111,107 +64,29 @@ Scheduler::Load Scheduler::load() const {
           accepted_tokens_};
 }
 
-// Waiting sequences enter while there is room for what they have to compute; the shared prefix they
-// find is theirs at once.
-void Scheduler::Admit() {
-  while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.max_sequences) {
-    Sequence& sequence = *waiting_.front();
-    const auto num_tokens = static_cast<int>(sequence.tokens.size());
-    // At least one token is always computed: its logits are wanted. Prompt log-probabilities need
-    // all of them.
-    const int most = sequence.wants_prompt_logprobs() ? 0 : (num_tokens - 1) / kKvBlockTokens;
-    sequence.blocks = pool_.Match(sequence.tokens, most);
-    const int missing = BlocksFor(num_tokens + 1) - static_cast<int>(sequence.blocks.size());
-    if (missing > pool_.num_available() && !running_.empty()) {
-      ReleaseBlocks(sequence.blocks);
-      return;
-    }
-    sequence.num_computed = static_cast<int>(sequence.blocks.size()) * kKvBlockTokens;
-    sequence.num_published = static_cast<int>(sequence.blocks.size());
-    if (!sequence.admitted_before) {
-      sequence.admitted_before = true;
-      sequence.admitted = Clock::now();
-      sequence.stats.queue_ms = MillisecondsBetween(sequence.submitted, sequence.admitted);
-      sequence.stats.cached_tokens = sequence.num_computed;
-      prefix_queries_ += num_tokens;
-      prefix_hits_ += sequence.num_computed;
-    }
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
-  }
-}
-
-// Blocks for the first num_positions tokens; takes them from the youngest sequence if it must.
-// False: `sequence` itself was it.
-bool Scheduler::EnsureBlocks(Sequence& sequence, int num_positions, std::vector<Chunk>& planned) {
-  while (static_cast<int>(sequence.blocks.size()) < BlocksFor(num_positions)) {
-    if (const std::optional<BlockId> block = pool_.Allocate()) {
-      sequence.blocks.push_back(*block);
-      continue;
-    }
-    Sequence& youngest = *running_.back();
-    std::erase_if(planned, [&](const Chunk& chunk) { return chunk.sequence == &youngest; });
-    Preempt(youngest);
-    if (&youngest == &sequence) return false;
-  }
-  return true;
-}
-
-// The youngest running sequence goes back to the head of the queue; its tokens stay, its K and V
-// are computed again.
-void Scheduler::Preempt(Sequence& sequence) {
-  HEARTH_CHECK(running_.back().get() == &sequence);
-  ++preemptions_;
-  ReleaseBlocks(sequence.blocks);
-  sequence.num_computed = 0;
-  sequence.num_published = 0;
-  sequence.prompt_tokens.clear();
-  sequence.draft.clear();
-  if (speculator_) speculator_->Forget(sequence.id);
-  waiting_.push_front(std::move(running_.back()));
-  running_.pop_back();
-}
-
-std::vector<Scheduler::Chunk> Scheduler::PlanStep() {
-  std::vector<Chunk> chunks;
-  int budget = options_.max_batch_tokens;
-  for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
-    Sequence& sequence = *running_[i];
-    if (!sequence.decoding() ||
-        !EnsureBlocks(sequence, static_cast<int>(sequence.tokens.size()), chunks))
-      continue;
-    chunks.push_back({&sequence, 1, 1});
-    --budget;
-  }
-  if (!chunks.empty()) budget = std::min(budget, options_.max_prefill_beside_decode);
-  for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
-    Sequence& sequence = *running_[i];
-    const auto known = static_cast<int>(sequence.tokens.size());
-    if (sequence.decoding()) continue;
-    const int size = std::min(budget, known - sequence.num_computed);
-    if (!EnsureBlocks(sequence, sequence.num_computed + size, chunks)) continue;
-    const bool complete = sequence.num_computed + size == known;
-    chunks.push_back(
-        {&sequence, size, sequence.wants_prompt_logprobs() ? size : (complete ? 1 : 0)});
-    budget -= size;
-  }
-  return chunks;
-}
-
 void Scheduler::Step() {
   Admit();
-  std::vector<Chunk> chunks = PlanStep();
-  HEARTH_CHECK(!chunks.empty());
+  std::vector<Chunk> chunks;
+  // Whoever was to compute for all that wait for the same block may have been preempted: the next
+  // plan has another do it.
+  while (chunks.empty()) {
+    HEARTH_CHECK(!running_.empty());
+    chunks = PlanStep();
+  }
   ++steps_;
-  const bool decodes_only =
-      std::ranges::all_of(chunks, [](const Chunk& chunk) { return chunk.sequence->decoding(); });
+  int num_decodes = 0, num_prompt_tokens = 0;
+  for (const Chunk& chunk : chunks)
+    (chunk.sequence->decoding() ? num_decodes : num_prompt_tokens) += chunk.num_tokens;
+  const bool decodes_only = num_prompt_tokens == 0;
   if (speculator_ && decodes_only) Speculate(chunks);
   const Clock::time_point begin = Clock::now();
   RunChunks(chunks);
+  const double ms = MillisecondsBetween(begin, Clock::now());
+  pacer_.Record(num_decodes, num_prompt_tokens, ms);
   if (speculator_ && decodes_only) {
     int num_tokens = 0;
     for (const Chunk& chunk : chunks) num_tokens += chunk.num_tokens;
-    speculator_->PassTook(num_tokens, MillisecondsBetween(begin, Clock::now()));
+    speculator_->PassTook(num_tokens, ms);
     for (const Chunk& chunk : chunks) CheckDraft(*chunk.sequence);
   }
   RemoveFinished();
@@ -224,11 +99,11 @@ void Scheduler::Speculate(std::vector<Chunk>& chunks) {
   for (const Chunk& chunk : chunks) {
     Sequence& sequence = *chunk.sequence;
     const auto known = static_cast<int>(sequence.tokens.size());
-    int most = std::min(options_.max_draft, options_.context_length - known - 1);
+    int left = options_.context_length - known;
     if (sequence.request.max_tokens >= 0)
-      most = std::min(most, sequence.request.max_tokens - sequence.num_answer() - 1);
-    requests.push_back(
-        {sequence.id, sequence.tokens, &sequence.request.sampling, std::max(most, 0), {}});
+      left = std::min(left, sequence.request.max_tokens - sequence.num_answer());
+    const int most = std::clamp(left - 1, 0, options_.max_draft);  // one token comes without
+    requests.push_back({sequence.id, sequence.tokens, &sequence.request.sampling, most, left, {}});
   }
   speculator_->Draft(requests);
   int budget = options_.max_batch_tokens - static_cast<int>(chunks.size());
@@ -336,10 +211,10 @@ void Scheduler::Advance(Sequence& sequence, int num_tokens) {
   sequence.num_computed += num_tokens;
   while ((sequence.num_published + 1) * kKvBlockTokens <= sequence.num_computed) {
     const int index = sequence.num_published++;
-    pool_.Publish(sequence.blocks[index],
-                  index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
-                  std::span(sequence.tokens)
-                      .subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
+    const BlockId own = sequence.blocks[index];
+    sequence.blocks[index] =
+        pool_.Publish(own, sequence.block_before(index), sequence.block_tokens(index));
+    if (sequence.blocks[index] != own) kv_.Close(own);  // another computed the same: it is free
   }
 }
 
@@ -402,6 +277,7 @@ void Scheduler::Finish(Sequence& sequence, FinishReason reason, GenerateEvent ev
   event.finished = true;
   event.finish_reason = reason;
   event.stats = sequence.stats;
+  KeepPart(sequence);
   ReleaseBlocks(sequence.blocks);
   last_events_.push_back({std::move(sequence.sink), std::move(event)});
 }

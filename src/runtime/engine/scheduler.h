@@ -1,8 +1,10 @@
 #pragma once
-// Continuous batching: decides what each pass computes, runs it, samples, and streams. Decoding
-// sequences go first, what is left of the pass is filled with prompt chunks, oldest first, so that
-// a long prompt delays the others by one chunk at most. When the KV blocks run out, the youngest
-// sequence gives its blocks back and is computed again later.
+// Continuous batching: decides what each pass computes, runs it, samples, and streams. Every
+// decoding sequence has its next token in each pass. What is left is filled with prompts, and where
+// others are decoding, with no more of them than the pass has time for. The shortest prompt goes
+// first, for it is soon through; a quarter goes to the oldest, so that it gets through too. A
+// block that several sequences begin with is computed by one of them, the others wait for it. When
+// the KV blocks run out, the youngest sequence gives its blocks back and is computed again later.
 // Threads: owned and called by the engine's thread only.
 
 #include <chrono>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "runtime/engine/output_stream.h"
+#include "runtime/engine/prefill_pacer.h"
 #include "runtime/engine/request.h"
 #include "runtime/kv_cache/block_pool.h"
 #include "runtime/kv_cache/kv_storage.h"
@@ -25,8 +28,8 @@ struct SchedulerOptions {
   int context_length = 0;
   int max_sequences = 16;
   int max_batch_tokens = 512;
-  int max_prefill_beside_decode = 256;  // tokens of prompt chunks in a pass that also decodes
-  int max_draft = 0;                    // guesses checked for a sequence in one pass
+  double decode_pass_ms = 150;  // a pass that also decodes takes in prompts for about so long
+  int max_draft = 0;            // guesses checked for a sequence in one pass
 };
 
 class Scheduler {
@@ -81,6 +84,12 @@ class Scheduler {
   };
 
   std::vector<Chunk> PlanStep();
+  void PlanPrompts(int budget, std::vector<Chunk>& chunks);
+  void TakeKnownBlocks(Sequence& sequence);
+  void TakePart(Sequence& sequence);
+  void KeepPart(Sequence& sequence);
+  static bool TakesNextBlock(const Sequence& sequence);
+  static bool NeedSameBlock(const Sequence& a, const Sequence& b);
   bool EnsureBlocks(Sequence& sequence, int num_positions, std::vector<Chunk>& planned);
   void Preempt(Sequence& sequence);
   void Speculate(std::vector<Chunk>& chunks);
@@ -100,6 +109,7 @@ class Scheduler {
   SchedulerOptions options_;
   std::unique_ptr<Speculator> speculator_;
   BlockPool pool_;
+  PrefillPacer pacer_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  // oldest first
   std::vector<LastEvent> last_events_;

@@ -72,9 +72,10 @@ Result<int> RestoreSession(const std::string& path, const KvSessionKey& key, KvC
   // Only now, for an error above leaves nothing behind.
   for (size_t i = 0; i < held.ids.size(); ++i) {
     const int parent = head.blocks[i].parent;
-    pool.Publish(held.ids[i],
-                 parent < 0 ? std::nullopt : std::optional(held.ids[static_cast<size_t>(parent)]),
-                 head.blocks[i].tokens);
+    held.ids[i] = pool.Publish(
+        held.ids[i],
+        parent < 0 ? std::nullopt : std::optional(held.ids[static_cast<size_t>(parent)]),
+        head.blocks[i].tokens);
   }
   return static_cast<int>(held.ids.size()) * kKvBlockTokens;
 }

@@ -242,6 +242,35 @@ TEST_F(SpeculationTest, NorDoesItWhenBlocksRunOut) {
   EXPECT_GT(ExpectSame(Requests(), options), 0);
 }
 
+// "a context of N tokens needs BYTES"
+int64_t BytesNeeded(const std::string& path, EngineOptions options) {
+  options.use_disk_cache = false;
+  options.kv_budget_bytes = 1;
+  const auto refused = Engine::Load(path, options);
+  EXPECT_FALSE(refused);
+  if (refused) return 0;
+  EXPECT_EQ(refused.error().code, ErrorCode::kResourceExhausted);
+  const std::string& message = refused.error().message;
+  EXPECT_EQ(message.find("for the draft") == std::string::npos, options.draft_path.empty());
+  return std::stoll(message.substr(message.find("needs ") + 6));
+}
+
+TEST_F(SpeculationTest, ADraftsKvIsPartOfTheBudget) {
+  const int64_t plain = BytesNeeded(base_, {});
+  // three layers and a twin of three layers; a stranger of one
+  EXPECT_EQ(BytesNeeded(base_, {.draft_path = base_}), 2 * plain);
+  EXPECT_EQ(BytesNeeded(base_, {.draft_path = draft_}), plain / 3 * 4);
+  // A budget that holds the model's context alone is refused with a draft, and is kept without.
+  EngineOptions options{.draft_path = base_};
+  options.use_disk_cache = false;
+  options.kv_budget_bytes = plain;
+  EXPECT_FALSE(Engine::Load(base_, options));
+  options.draft_path.clear();
+  EXPECT_TRUE(Engine::Load(base_, options));
+  ASSERT_TRUE(WriteTinyModel(draft_, {.num_layers = 1, .seed = 3, .tap_layers = {0, 2}}));
+  EXPECT_EQ(BytesNeeded(base_, {.draft_path = draft_}), plain / 3 * 4) << "a head";
+}
+
 TEST_F(SpeculationTest, ATwinIsRightEveryTimeAndSavesPasses) {
   for (const float temperature : {0.0f, 0.8f}) {
     const auto engine = Load({.draft_path = base_, .adaptive_draft = false});

@@ -65,9 +65,8 @@ std::vector<BlockId> BlockPool::Match(std::span<const TokenId> tokens, int max_b
 
 std::optional<BlockId> BlockPool::MatchOne(std::optional<BlockId> previous,
                                            std::span<const TokenId> tokens) {
-  const uint64_t parent = previous ? blocks_[*previous].identity : 0;
-  if (previous && parent == 0) return std::nullopt;  // what nobody can find has no children
-  const std::optional<BlockId> found = Find(parent, tokens);
+  const std::optional<uint64_t> parent = IdentityOf(previous);
+  const std::optional<BlockId> found = parent ? Find(*parent, tokens) : std::nullopt;
   if (found) Own(*found);
   return found;
 }
@@ -93,6 +92,7 @@ std::vector<PublishedBlock> BlockPool::Published(int max_blocks) const {
   for (const BlockId id : order) {
     if (static_cast<int>(listed.size()) >= max_blocks) break;
     const Block& block = blocks_[id];
+    if (block.tokens.size() < kKvBlockTokens) continue;  // a part
     const auto parent = index_of.find(block.parent);
     HEARTH_CHECK(block.parent == 0 || parent != index_of.end());
     index_of.emplace(block.identity, static_cast<int>(listed.size()));
@@ -101,16 +101,85 @@ std::vector<PublishedBlock> BlockPool::Published(int max_blocks) const {
   return listed;
 }
 
-void BlockPool::Publish(BlockId id, std::optional<BlockId> previous,
-                        std::span<const TokenId> tokens) {
+BlockId BlockPool::Publish(BlockId id, std::optional<BlockId> previous,
+                           std::span<const TokenId> tokens) {
   HEARTH_CHECK(tokens.size() == kKvBlockTokens && blocks_[id].owners > 0);
-  const uint64_t parent = previous ? blocks_[*previous].identity : 0;
-  if (blocks_[id].identity != 0 || (previous && parent == 0) || Find(parent, tokens)) return;
+  const std::optional<uint64_t> parent = IdentityOf(previous);
+  if (blocks_[id].identity != 0 || !parent) return id;
+  if (const std::optional<BlockId> twin = Find(*parent, tokens)) {
+    Own(*twin);
+    Release(id);
+    return *twin;
+  }
+  DropParts(*parent, tokens);
+  Enter(id, *parent, tokens);
+  return id;
+}
+
+void BlockPool::PublishPart(BlockId id, std::optional<BlockId> previous,
+                            std::span<const TokenId> tokens) {
+  HEARTH_CHECK(tokens.size() < kKvBlockTokens && blocks_[id].owners > 0);
+  const std::optional<uint64_t> parent = IdentityOf(previous);
+  if (tokens.empty() || blocks_[id].identity != 0 || !parent) return;
+  const auto [begin, end] = by_parent_.equal_range(*parent);
+  for (auto it = begin; it != end; ++it) {
+    const std::vector<TokenId>& known = blocks_[it->second].tokens;
+    if (known.size() >= tokens.size() && std::equal(tokens.begin(), tokens.end(), known.begin()))
+      return;
+  }
+  DropParts(*parent, tokens);
+  Enter(id, *parent, tokens);
+}
+
+std::optional<BlockPool::Part> BlockPool::MatchPart(std::optional<BlockId> previous,
+                                                    std::span<const TokenId> tokens) {
+  const std::optional<uint64_t> parent = IdentityOf(previous);
+  if (!parent) return std::nullopt;
+  Part best;
+  const auto [begin, end] = by_parent_.equal_range(*parent);
+  for (auto it = begin; it != end; ++it) {
+    const std::vector<TokenId>& known = blocks_[it->second].tokens;
+    const auto same = std::ranges::mismatch(known, tokens).in1 - known.begin();
+    if (same > best.num_tokens) best = {it->second, static_cast<int>(same)};
+  }
+  if (best.num_tokens == 0) return std::nullopt;
+  Own(best.block);
+  return best;
+}
+
+// None: nobody can find `previous`, and so none of its children.
+std::optional<uint64_t> BlockPool::IdentityOf(std::optional<BlockId> previous) const {
+  if (!previous) return 0;
+  const uint64_t identity = blocks_[*previous].identity;
+  return identity == 0 ? std::nullopt : std::optional(identity);
+}
+
+void BlockPool::Enter(BlockId id, uint64_t parent, std::span<const TokenId> tokens) {
   Block& block = blocks_[id];
   block.identity = next_identity_++;
   block.parent = parent;
   block.tokens.assign(tokens.begin(), tokens.end());
   by_hash_.emplace(HashOf(parent, tokens), id);
+  by_parent_.emplace(parent, id);
+}
+
+// Frees kept parts that hold nothing but a beginning of `tokens`, which another block is to hold.
+void BlockPool::DropParts(uint64_t parent, std::span<const TokenId> tokens) {
+  std::vector<BlockId> useless;
+  const auto [begin, end] = by_parent_.equal_range(parent);
+  for (auto it = begin; it != end; ++it) {
+    const Block& block = blocks_[it->second];
+    if (block.owners == 0 && block.tokens.size() < kKvBlockTokens &&
+        block.tokens.size() <= tokens.size() &&
+        std::ranges::equal(block.tokens, tokens.first(block.tokens.size()))) {
+      useless.push_back(it->second);
+    }
+  }
+  for (const BlockId id : useless) {
+    kept_.erase(blocks_[id].kept);
+    Unpublish(id);
+    free_.push_back(id);
+  }
 }
 
 std::optional<BlockId> BlockPool::Find(uint64_t parent, std::span<const TokenId> tokens) const {
@@ -124,13 +193,14 @@ std::optional<BlockId> BlockPool::Find(uint64_t parent, std::span<const TokenId>
 
 void BlockPool::Unpublish(BlockId id) {
   Block& block = blocks_[id];
-  const auto [begin, end] = by_hash_.equal_range(HashOf(block.parent, block.tokens));
-  for (auto it = begin; it != end; ++it) {
-    if (it->second == id) {
-      by_hash_.erase(it);
-      break;
-    }
-  }
+  const auto erase = [id](std::unordered_multimap<uint64_t, BlockId>& index, uint64_t key) {
+    const auto [begin, end] = index.equal_range(key);
+    const auto found = std::find_if(begin, end, [id](const auto& e) { return e.second == id; });
+    HEARTH_CHECK(found != end);
+    index.erase(found);
+  };
+  erase(by_hash_, HashOf(block.parent, block.tokens));
+  erase(by_parent_, block.parent);
   block.identity = 0;
   block.tokens.clear();
 }

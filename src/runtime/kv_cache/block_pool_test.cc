@@ -101,9 +101,23 @@ TEST(BlockPool, AnEqualBlockIsPublishedOnce) {
   BlockPool pool(4);
   const std::vector<TokenId> tokens = Tokens(1, 0);
   const BlockId first = pool.Allocate().value(), twin = pool.Allocate().value();
-  pool.Publish(first, std::nullopt, tokens);
-  pool.Publish(twin, std::nullopt, tokens);
+  EXPECT_EQ(pool.Publish(first, std::nullopt, tokens), first);
+  EXPECT_EQ(pool.Publish(twin, std::nullopt, tokens), first);
+  EXPECT_EQ(pool.num_owned(), 1) << "the twin is free again";
   EXPECT_THAT(pool.Match(tokens, 8), ElementsAre(first));
+}
+
+TEST(BlockPool, WhatFollowsAnEqualBlockCanBeFound) {
+  BlockPool pool(4);
+  const std::vector<TokenId> tokens = Tokens(2, 0);
+  const BlockId first = pool.Allocate().value(), twin = pool.Allocate().value();
+  pool.Publish(first, std::nullopt, BlockOf(tokens, 0));
+  const BlockId shared = pool.Publish(twin, std::nullopt, BlockOf(tokens, 0));
+  const BlockId child = pool.Allocate().value();
+  EXPECT_EQ(pool.Publish(child, shared, BlockOf(tokens, 1)), child);
+  for (const BlockId block : {child, shared, first}) pool.Release(block);
+  EXPECT_EQ(pool.num_owned(), 0);
+  EXPECT_THAT(pool.Match(tokens, 8), ElementsAre(first, child));
 }
 
 TEST(BlockPool, ListsWhatCanBeFoundMostRecentlyUsedFirst) {
@@ -136,6 +150,61 @@ TEST(BlockPool, FindsTheChildOfAKnownBlockOnly) {
   EXPECT_EQ(pool.MatchOne(blocks[1], BlockOf(tokens, 1)), std::nullopt);
   // a block that is not published is not the beginning of a sequence
   EXPECT_EQ(pool.MatchOne(pool.Allocate(), BlockOf(tokens, 0)), std::nullopt);
+}
+
+TEST(BlockPool, FindsThePartThatIsTheSame) {
+  BlockPool pool(8);
+  const std::vector<TokenId> tokens = Tokens(2, 0);
+  const std::vector<BlockId> full = RunSequence(pool, tokens);
+  std::vector<TokenId> tail = Tokens(1, 500);
+  tail.resize(20);
+  const BlockId first = pool.MatchOne(std::nullopt, BlockOf(tokens, 0)).value();
+  const BlockId part = pool.Allocate().value();
+  pool.PublishPart(part, first, tail);
+  pool.Release(part);
+  tail[15] = -1;
+  const auto found = pool.MatchPart(first, tail);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->block, part);
+  EXPECT_EQ(found->num_tokens, 15);
+  pool.Release(part);
+  // a full block has parts too
+  const auto of_full = pool.MatchPart(first, BlockOf(tokens, 1).first(30));
+  ASSERT_TRUE(of_full);
+  EXPECT_EQ(of_full->block, full[1]);
+  EXPECT_EQ(of_full->num_tokens, 30);
+  pool.Release(full[1]);
+  EXPECT_FALSE(pool.MatchPart(std::nullopt, tail));
+  EXPECT_EQ(pool.num_owned(), 1);
+  EXPECT_EQ(pool.Published(8).size(), 2u) << "parts are not listed";
+}
+
+TEST(BlockPool, APartGoesWhenAnotherBlockHoldsMore) {
+  BlockPool pool(3);
+  const std::vector<TokenId> tokens = Tokens(1, 0);
+  const auto keep = [&](size_t num_tokens) {
+    const BlockId block = pool.Allocate().value();
+    pool.PublishPart(block, std::nullopt, std::span(tokens).first(num_tokens));
+    pool.Release(block);
+  };
+  const auto kept = [&] {
+    const auto part = pool.MatchPart(std::nullopt, tokens);
+    if (part) pool.Release(part->block);
+    return part ? part->num_tokens : 0;
+  };
+  keep(20);
+  keep(10);  // known already
+  EXPECT_EQ(kept(), 20);
+  keep(30);
+  EXPECT_EQ(kept(), 30);
+  const BlockId block = pool.Allocate().value();
+  pool.Publish(block, std::nullopt, tokens);
+  EXPECT_EQ(kept(), 64);
+  // only the full block is left: the other two can be had without evicting anything
+  pool.Allocate().value();
+  pool.Allocate().value();
+  EXPECT_EQ(kept(), 64);
+  EXPECT_FALSE(pool.Allocate());
 }
 
 }  // namespace

@@ -2,6 +2,10 @@
 
 #include <sys/mman.h>
 
+#include <cstring>
+
+#include "base/check.h"
+
 namespace hearth {
 
 KvStorage KvShape::storage_of(int layer) const {
@@ -51,6 +55,15 @@ Result<KvCacheStorage> KvCacheStorage::Create(const KvShape& shape, int num_bloc
   cache.open_head_bytes_ = KeyBlockBytes(KvStorage::kF16, shape.head_dim);
   if (cache.has_open_blocks()) cache.open_of_block_.assign(num_blocks, -1);
   return cache;
+}
+
+void KvCacheStorage::CopyBlock(int from, int to) {
+  HEARTH_CHECK(!has_open_blocks());
+  for (int layer = 0; layer < shape_.num_layers; ++layer) {
+    const LayerPlace& place = layers_[layer];
+    std::memcpy(keys(layer, to, 0), keys(layer, from, 0),
+                (place.key_bytes + place.value_bytes) * shape_.num_kv_heads);
+  }
 }
 
 void KvCacheStorage::Open(int block) {

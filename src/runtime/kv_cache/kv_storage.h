@@ -57,6 +57,9 @@ class KvCacheStorage {
     return keys(layer, block, head) + layers_[layer].key_bytes;
   }
 
+  // Requires: no f16 keys besides, which a copy would not have.
+  void CopyBlock(int from, int to);
+
   // The blocks that have f16 keys besides. Open before a block is written; no matter if it is open.
   bool has_open_blocks() const { return shape_.storage == KvStorage::kInt4; }
   void Open(int block);

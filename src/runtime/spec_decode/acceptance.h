@@ -23,4 +23,17 @@ class Acceptance {
   std::array<Bin, kBins> bins_{};
 };
 
+// How often one sequence's guesses turn out right, measured by what was expected of them: 1 where
+// little is known, more for a sequence that does better than others.
+class OwnAcceptance {
+ public:
+  // A guess that was thought to be right with `probability` was checked.
+  void Record(double probability, bool accepted);
+  // What others' probability is for this sequence.
+  double Scaled(double probability) const;
+
+ private:
+  double accepted_ = 0, expected_ = 0;
+};
+
 }  // namespace hearth

@@ -11,6 +11,17 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Tokens that a sequence may be behind and still have guesses in the same pass.
+constexpr size_t kMaxBeside = 8;
+// Reading prompts may take about so long of a step in which others wait.
+constexpr double kCatchUpMs = 40;
+constexpr int kFewestCatchUp = 16;
+constexpr int kUnmeasuredCatchUp = 64;
+
+double MillisecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
 int BlocksFor(size_t num_tokens) {
   return static_cast<int>((num_tokens + kKvBlockTokens - 1) / kKvBlockTokens);
 }
@@ -46,21 +57,30 @@ Result<std::unique_ptr<DraftModel>> DraftModel::Load(GgufFile file, const Tokeni
   }
   std::unique_ptr<DraftModel> model(new DraftModel(std::move(file), options));
   DecoderOptions decoder_options;
-  decoder_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
+  decoder_options.max_batch_tokens =
+      std::max(options.max_batch_tokens, options.max_sequences * static_cast<int>(kMaxBeside));
   decoder_options.max_logits = options.max_sequences;
   decoder_options.max_head_rows = options.max_head_rows;
   decoder_options.integer_activations = options.integer_activations;
   decoder_options.embedding_file = &base_file;
   decoder_options.image = options.image;
   HEARTH_ASSIGN_OR_RETURN(model->decoder_, Decoder::Load(model->file_, pool, decoder_options));
-  const int num_blocks = options.max_sequences * BlocksFor(options.context_length);
+  model->logits_ = std::make_unique<DraftLogits>(*model->decoder_);
+  return model;
+}
+
+int64_t DraftModel::kv_bytes_per_block() const {
+  return decoder_->kv_shape(options_.kv_storage).bytes_per_block();
+}
+
+Status DraftModel::ReserveKv(int num_blocks) {
+  HEARTH_CHECK(options_.kv_storage != KvStorage::kInt4);
   HEARTH_ASSIGN_OR_RETURN(
       KvCacheStorage kv,
-      KvCacheStorage::Create(model->decoder_->kv_shape(KvStorage::kF16), num_blocks));
-  model->logits_ = std::make_unique<DraftLogits>(*model->decoder_);
-  model->kv_ = std::make_unique<KvCacheStorage>(std::move(kv));
-  model->pool_ = std::make_unique<BlockPool>(num_blocks);
-  return model;
+      KvCacheStorage::Create(decoder_->kv_shape(options_.kv_storage), num_blocks));
+  kv_ = std::make_unique<KvCacheStorage>(std::move(kv));
+  pool_ = std::make_unique<BlockPool>(num_blocks);
+  return {};
 }
 
 bool DraftModel::EnsureBlocks(Sequence& sequence, size_t num_tokens) {
@@ -72,56 +92,82 @@ bool DraftModel::EnsureBlocks(Sequence& sequence, size_t num_tokens) {
   return true;
 }
 
-// Forgets what was computed behind the first num_tokens. Published blocks hold tokens that the base
-// had accepted, so they always stay.
-void DraftModel::Truncate(Sequence& sequence, size_t num_tokens) {
-  sequence.computed.resize(num_tokens);
-  HEARTH_CHECK(sequence.num_published * kKvBlockTokens <= static_cast<int>(num_tokens));
+// The sequence as far as the draft has read it: what others have read of the same tokens counts,
+// guesses that proved wrong do not.
+DraftModel::Sequence& DraftModel::Follow(const Proposal& proposal) {
+  Sequence& sequence = sequences_[proposal.sequence];
+  const std::span<const TokenId> tokens = proposal.tokens;
+  const size_t most = std::min(sequence.computed.size(), tokens.size() - 1);
+  const auto end = sequence.computed.begin() + static_cast<ptrdiff_t>(most);
+  const auto same = std::mismatch(sequence.computed.begin(), end, tokens.begin()).first;
+  sequence.computed.erase(same, sequence.computed.end());
+  // Published blocks hold tokens that the base had accepted, so they always stay.
+  HEARTH_CHECK(sequence.num_published * kKvBlockTokens <=
+               static_cast<int>(sequence.computed.size()));
+  TakeKnownBlocks(sequence, tokens);
+  return sequence;
 }
 
-// Makes ready what the model has to compute before its first guess. False: no room.
-bool DraftModel::Start(Proposal& proposal, Active& active) {
-  const auto [found, is_new] = sequences_.try_emplace(proposal.sequence);
-  Sequence& sequence = found->second;
-  if (is_new) {
-    const int most = static_cast<int>(proposal.tokens.size() - 1) / kKvBlockTokens;
-    sequence.blocks = pool_->Match(proposal.tokens, most);
-    sequence.num_published = static_cast<int>(sequence.blocks.size());
-    sequence.computed.assign(
-        proposal.tokens.begin(),
-        proposal.tokens.begin() + static_cast<ptrdiff_t>(sequence.blocks.size()) * kKvBlockTokens);
+void DraftModel::TakeKnownBlocks(Sequence& sequence, std::span<const TokenId> tokens) {
+  for (;;) {
+    const size_t index = sequence.computed.size() / kKvBlockTokens;
+    if ((index + 1) * kKvBlockTokens >= tokens.size()) return;  // the last token is computed
+    const std::span<const TokenId> block = tokens.subspan(index * kKvBlockTokens, kKvBlockTokens);
+    const std::optional<BlockId> found = pool_->MatchOne(
+        index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]), block);
+    if (!found) return;
+    if (sequence.blocks.size() > index) {
+      pool_->Release(sequence.blocks[index]);
+      sequence.blocks[index] = *found;
+    } else {
+      sequence.blocks.push_back(*found);
+    }
+    sequence.computed.resize(index * kKvBlockTokens);
+    sequence.computed.insert(sequence.computed.end(), block.begin(), block.end());
+    sequence.num_published = static_cast<int>(index) + 1;
   }
-  sequence.sampler.Follow(proposal, logits_->num_tokens());
-  const size_t most = std::min(sequence.computed.size(), proposal.tokens.size() - 1);
-  const auto common =
-      static_cast<size_t>(std::mismatch(sequence.computed.begin(),
-                                        sequence.computed.begin() + static_cast<ptrdiff_t>(most),
-                                        proposal.tokens.begin())
-                              .first -
-                          sequence.computed.begin());
-  Truncate(sequence, common);
+}
+
+// Makes ready what the next pass has to compute. False: no room.
+bool DraftModel::Start(Proposal& proposal, Active& active) {
+  Sequence& sequence = sequences_[proposal.sequence];
   if (!EnsureBlocks(sequence, proposal.tokens.size() + static_cast<size_t>(proposal.max_draft)))
     return false;
-  active = {&proposal, &sequence, {}, false};
-  const auto rest = proposal.tokens.subspan(common);
-  active.pending.assign(rest.begin(), rest.end());
+  sequence.sampler.Follow(proposal, logits_->num_tokens());
+  const auto rest = proposal.tokens.subspan(sequence.computed.size());
+  active = {&proposal, &sequence, {rest.begin(), rest.end()}, false};
   return true;
 }
 
-// A long prompt is computed in passes of its own, all but its last token.
-void DraftModel::ComputePrompt(Active& active) {
-  Sequence& sequence = *active.sequence;
-  const auto chunk = static_cast<size_t>(options_.max_batch_tokens);
-  while (active.pending.size() > 8) {
-    const size_t size = std::min(chunk, active.pending.size() - 1);
-    const SequenceSlice slice{std::span(active.pending).first(size),
-                              static_cast<int>(sequence.computed.size()), sequence.blocks, 0};
-    decoder_->Forward({&slice, 1}, *kv_);
-    sequence.computed.insert(sequence.computed.end(), active.pending.begin(),
-                             active.pending.begin() + static_cast<ptrdiff_t>(size));
-    active.pending.erase(active.pending.begin(),
-                         active.pending.begin() + static_cast<ptrdiff_t>(size));
-  }
+// Tokens of prompts that may be read in one step.
+int DraftModel::CatchUpTokens() const {
+  const int tokens = prompt_token_ms_ == 0
+                         ? kUnmeasuredCatchUp
+                         : static_cast<int>(std::min(kCatchUpMs / prompt_token_ms_, 1e6));
+  return std::min(std::max(tokens, kFewestCatchUp), options_.max_batch_tokens);
+}
+
+// Reads on in a prompt, at most *num_tokens, which it lowers. Whether the sequence may have guesses
+// now.
+bool DraftModel::CatchUp(Proposal& proposal, Sequence& sequence, int* num_tokens) {
+  const auto begun = static_cast<int>(sequence.computed.size());
+  const std::span<const TokenId> rest = proposal.tokens.subspan(sequence.computed.size());
+  const auto size = std::min(static_cast<size_t>(*num_tokens), rest.size() - 1);
+  if (size == 0 || !EnsureBlocks(sequence, sequence.computed.size() + size)) return false;
+  const Clock::time_point begin = Clock::now();
+  const SequenceSlice slice{rest.first(size), begun, sequence.blocks, 0};
+  decoder_->Forward({&slice, 1}, *kv_);
+  sequence.computed.insert(sequence.computed.end(), slice.tokens.begin(), slice.tokens.end());
+  Publish(sequence);
+  const double ms = MillisecondsSince(begin), token_ms = ms / static_cast<double>(size);
+  proposal.budget->Spent(ms);
+  prompt_token_ms_ =
+      prompt_token_ms_ == 0
+          ? token_ms
+          : prompt_token_ms_ + 0.2 * (std::min(token_ms, 2 * prompt_token_ms_) - prompt_token_ms_);
+  num_prompt_tokens_ += static_cast<int64_t>(size);
+  *num_tokens -= static_cast<int>(size);
+  return rest.size() - size <= kMaxBeside;
 }
 
 // What the base has accepted may be shared with other sequences.
@@ -129,10 +175,11 @@ void DraftModel::Publish(Sequence& sequence) {
   while ((sequence.num_published + 1) * kKvBlockTokens <=
          static_cast<int>(sequence.computed.size())) {
     const int index = sequence.num_published++;
-    pool_->Publish(sequence.blocks[index],
-                   index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
-                   std::span(sequence.computed)
-                       .subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
+    sequence.blocks[index] =
+        pool_->Publish(sequence.blocks[index],
+                       index == 0 ? std::nullopt : std::optional(sequence.blocks[index - 1]),
+                       std::span(sequence.computed)
+                           .subspan(static_cast<size_t>(index) * kKvBlockTokens, kKvBlockTokens));
   }
 }
 
@@ -149,27 +196,40 @@ void DraftModel::RunPass(std::span<Active> active) {
   }
 }
 
+// Of a guess in a pass for so many sequences.
+DraftCost DraftModel::Cost(size_t num_sharing) const {
+  const auto count = static_cast<int>(num_sharing);
+  return {costs_known_ ? costs_.Ms(count) : 0, count, 0};
+}
+
 void DraftModel::Propose(std::span<Proposal*> proposals) {
   std::vector<Active> active;
+  int catch_up = CatchUpTokens();
+  const size_t most = std::min(proposals.size(), static_cast<size_t>(options_.max_sequences));
   for (Proposal* proposal : proposals) {
-    if (static_cast<int>(active.size()) == options_.max_sequences) break;
+    if (active.size() == most) break;
     if (static_cast<int>(proposal->tokens.size()) + proposal->max_draft > options_.context_length)
       continue;
-    if (!proposal->budget->WorthDrafting(step_ms_)) continue;
+    Sequence& sequence = Follow(*proposal);
+    const size_t behind = proposal->tokens.size() - sequence.computed.size();
+    DraftCost cost = Cost(most);
+    if (behind > kMaxBeside) cost.once_ms = static_cast<double>(behind) * prompt_token_ms_;
+    if (!proposal->budget->WorthDrafting(cost)) continue;
+    if (behind > kMaxBeside && !CatchUp(*proposal, sequence, &catch_up)) continue;
     Active one;
-    if (!Start(*proposal, one)) continue;
-    ComputePrompt(one);
-    active.push_back(std::move(one));
+    if (Start(*proposal, one)) active.push_back(std::move(one));
   }
   for (bool first = true; !active.empty(); first = false) {
     const Clock::time_point begin = Clock::now();
+    int num_tokens = 0;
+    for (const Active& one : active) num_tokens += static_cast<int>(one.pending.size());
     RunPass(active);
     if (first) {
       // So far all of it is text that the base has written or read.
       for (Active& one : active) Publish(*one.sequence);
     }
     const float* logits = decoder_->Logits(0, static_cast<int>(active.size()));
-    std::vector<Active> still;
+    size_t num_took = 0;
     for (size_t i = 0; i < active.size(); ++i) {
       Active& one = active[i];
       const auto [token, confidence] =
@@ -177,14 +237,16 @@ void DraftModel::Propose(std::span<Proposal*> proposals) {
                                        static_cast<int64_t>(one.sequence->computed.size()));
       one.took = one.proposal->budget->Take(confidence);
       if (!one.took) continue;
+      ++num_took;
       one.proposal->draft.push_back(token);
       one.pending = {token};
     }
-    const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-    step_ms_ = step_ms_ == 0 ? ms : step_ms_ + 0.1 * (std::min(ms, 2 * step_ms_) - step_ms_);
+    costs_.Record(num_tokens, MillisecondsSince(begin));
+    costs_known_ |= num_tokens <= PassCosts::kMaxTokens;
+    std::vector<Active> still;
     for (Active& one : active) {
       const bool full = static_cast<int>(one.proposal->draft.size()) >= one.proposal->max_draft;
-      if (one.took && !full && one.proposal->budget->WorthDrafting(step_ms_))
+      if (one.took && !full && one.proposal->budget->WorthDrafting(Cost(num_took)))
         still.push_back(std::move(one));
     }
     active = std::move(still);

@@ -14,13 +14,15 @@
 #include "runtime/kv_cache/kv_storage.h"
 #include "runtime/model/decoder.h"
 #include "runtime/spec_decode/draft_sampler.h"
+#include "runtime/spec_decode/pass_costs.h"
 #include "runtime/spec_decode/proposer.h"
 
 namespace hearth {
 
 struct DraftModelOptions {
   int max_sequences = 16;
-  int max_batch_tokens = 256;
+  int max_batch_tokens = 256;              // of a prompt at once, at most
+  KvStorage kv_storage = KvStorage::kF16;  // not int4
   int context_length = 8192;
   // Rows of its LM head that are computed: ids of byte-level BPE vocabularies are sorted by how
   // early they were merged, so the first are the frequent ones. 0: all.
@@ -39,10 +41,16 @@ class DraftModel : public Proposer {
                                                   const DraftModelOptions& options);
 
   std::string_view name() const override { return "draft"; }
+  int64_t kv_bytes_per_block() const override;
+  Status ReserveKv(int num_blocks) override;
+  // Requires ReserveKv. A sequence that the draft has not read yet (a prompt) is read in bounded
+  // parts, call by call, and has no guesses until then: so a long prompt holds nobody up.
   void Propose(std::span<Proposal*> proposals) override;
   void Forget(uint64_t sequence) override;
 
   int64_t weight_bytes() const { return decoder_->weight_bytes(); }
+  // Of prompts, so far.
+  int64_t num_prompt_tokens() const { return num_prompt_tokens_; }
 
  private:
   struct Sequence {
@@ -60,11 +68,14 @@ class DraftModel : public Proposer {
 
   DraftModel(GgufFile file, const DraftModelOptions& options)
       : file_(std::move(file)), options_(options) {}
+  Sequence& Follow(const Proposal& proposal);
   bool Start(Proposal& proposal, Active& active);
   bool EnsureBlocks(Sequence& sequence, size_t num_tokens);
-  void Truncate(Sequence& sequence, size_t num_tokens);
+  void TakeKnownBlocks(Sequence& sequence, std::span<const TokenId> tokens);
+  int CatchUpTokens() const;
+  bool CatchUp(Proposal& proposal, Sequence& sequence, int* num_tokens);
+  DraftCost Cost(size_t num_sharing) const;
   void RunPass(std::span<Active> active);
-  void ComputePrompt(Active& active);
   void Publish(Sequence& sequence);
 
   GgufFile file_;
@@ -74,7 +85,11 @@ class DraftModel : public Proposer {
   std::unique_ptr<BlockPool> pool_;
   std::unordered_map<uint64_t, Sequence> sequences_;
   std::unique_ptr<DraftLogits> logits_;
-  double step_ms_ = 0;  // of a pass over one token a sequence, learned
+  // Learned as it runs.
+  PassCosts costs_;  // of passes that guess
+  bool costs_known_ = false;
+  double prompt_token_ms_ = 0;  // 0: not measured
+  int64_t num_prompt_tokens_ = 0;
 };
 
 }  // namespace hearth

@@ -8,17 +8,29 @@
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "runtime/sampling/sampler.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace hearth {
 
+// What a guess costs before it can be judged.
+struct DraftCost {
+  double pass_ms = 0;   // of the draft's pass that works it out
+  int num_sharing = 1;  // sequences that the pass guesses for at once, each paying its part
+  // Of what the draft has to compute once before it can guess at all: the whole rest of the answer
+  // pays for it.
+  double once_ms = 0;
+};
+
 // Decides, guess by guess, how many of a sequence's guesses are worth checking.
 class DraftBudget {
  public:
   virtual ~DraftBudget() = default;
-  // Whether to work out another guess that costs `draft_ms` before it can be judged.
-  virtual bool WorthDrafting(double draft_ms) = 0;
+  // Whether to work out another guess.
+  virtual bool WorthDrafting(const DraftCost& cost) = 0;
+  // Time that went into this pass without a guess coming of it.
+  virtual void Spent(double ms) = 0;
   // Whether the guess just worked out is worth checking; counts it if so.
   virtual bool Take(float confidence) = 0;
 };
@@ -44,6 +56,10 @@ class Proposer {
  public:
   virtual ~Proposer() = default;
   virtual std::string_view name() const = 0;
+  // KV memory of its own for each block of the base's, which hold the same tokens; 0: none.
+  virtual int64_t kv_bytes_per_block() const { return 0; }
+  // Called once, before it is first asked for guesses. Errors: kResourceExhausted.
+  virtual Status ReserveKv(int /*num_blocks*/) { return {}; }
   // Called after every pass of the base. For proposers that read its hidden states.
   virtual void Observe(std::span<const ObservedSlice> /*slices*/) {}
   // Fills in `draft` of those it has guesses for.

@@ -9,7 +9,10 @@ namespace {
 constexpr double kCuriosity = 0.95;
 constexpr double kMeanGain = 0.1;
 // One in so many guesses that do not seem to pay is made nevertheless: what was learned may be old.
-constexpr int kProbeEvery = 64;
+// Prime, so that every one of several sequences has its turn.
+constexpr int kProbeEvery = 61;
+// An answer whose end is not known is expected to go on for so many tokens at most.
+constexpr int kMaxExpectedTokens = 256;
 
 }  // namespace
 
@@ -17,30 +20,37 @@ constexpr int kProbeEvery = 64;
 // millisecond than the pass has so far.
 class Speculator::Budget : public DraftBudget {
  public:
-  Budget(Speculator& speculator, uint64_t sequence, int source, int max_draft)
-      : speculator_(speculator), source_(source), max_draft_(max_draft) {
-    state_ = &speculator.StateOf(sequence);
+  Budget(Speculator& speculator, const DraftRequest& request, int source, int max_draft)
+      : speculator_(speculator),
+        source_(source),
+        max_draft_(max_draft),
+        num_left_(std::clamp(request.num_left, 1, kMaxExpectedTokens)) {
+    state_ = &speculator.StateOf(request.sequence);
   }
 
-  bool WorthDrafting(double draft_ms) override {
+  bool WorthDrafting(const DraftCost& cost) override {
     if (num_taken_ >= max_draft_) return false;
-    const double mean = state_->mean_acceptance[source_];
-    if (!Pays(reach_ * mean, draft_ms) && !Probes()) return false;
+    const double draft_ms = cost.pass_ms / std::max(cost.num_sharing, 1);
+    const double mean = state_->of_source[source_].mean_acceptance;
+    if (!Pays(reach_ * mean, draft_ms + cost.once_ms / num_left_) && !Probes()) return false;
     speculator_.plan_.draft_ms += draft_ms;
     return true;
   }
 
+  void Spent(double ms) override { speculator_.plan_.draft_ms += ms; }
+
   bool Take(float confidence) override {
     if (num_taken_ >= max_draft_) return false;
-    const double right = reach_ * speculator_.sources_[source_].acceptance.Probability(confidence);
+    const double probability = speculator_.sources_[source_].acceptance.Probability(confidence);
+    const double right = reach_ * state_->of_source[source_].acceptance.Scaled(probability);
     if (!Pays(right, 0) && !Probes()) return false;
     reach_ = right;
     ++num_taken_;
     ++speculator_.plan_.num_tokens;
     speculator_.plan_.expected_tokens += right;
-    if (state_->source != source_) state_->confidence.clear();
+    if (state_->source != source_) state_->guesses.clear();
     state_->source = source_;
-    state_->confidence.push_back(confidence);
+    state_->guesses.push_back({confidence, probability});
     return true;
   }
 
@@ -62,6 +72,7 @@ class Speculator::Budget : public DraftBudget {
   Sequence* state_;
   int source_;
   int max_draft_;
+  int num_left_;
   int num_taken_ = 0;
   double reach_ = 1;  // probability that all guesses so far are right
 };
@@ -72,9 +83,21 @@ void Speculator::Add(std::unique_ptr<Proposer> proposer) {
 
 Speculator::Sequence& Speculator::StateOf(uint64_t sequence) {
   Sequence& state = sequences_[sequence];
-  for (size_t i = state.mean_acceptance.size(); i < sources_.size(); ++i)
-    state.mean_acceptance.push_back(sources_[i].mean_acceptance);
+  for (size_t i = state.of_source.size(); i < sources_.size(); ++i)
+    state.of_source.push_back({sources_[i].mean_acceptance, {}});
   return state;
+}
+
+int64_t Speculator::kv_bytes_per_block() const {
+  int64_t bytes = 0;
+  for (const Source& source : sources_) bytes += source.proposer->kv_bytes_per_block();
+  return bytes;
+}
+
+Status Speculator::ReserveKv(int num_blocks) {
+  for (const Source& source : sources_)
+    HEARTH_RETURN_IF_ERROR(source.proposer->ReserveKv(num_blocks));
+  return {};
 }
 
 void Speculator::Draft(std::span<DraftRequest> requests) {
@@ -83,7 +106,7 @@ void Speculator::Draft(std::span<DraftRequest> requests) {
   for (const DraftRequest& request : requests) {
     Sequence& state = StateOf(request.sequence);
     state.source = -1;
-    state.confidence.clear();
+    state.guesses.clear();
   }
   for (size_t source = 0; source < sources_.size(); ++source) {
     std::vector<Budget> budgets;
@@ -95,7 +118,7 @@ void Speculator::Draft(std::span<DraftRequest> requests) {
       const DraftRequest& request = requests[i];
       const int most = std::min(request.max_draft, options_.max_draft);
       if (most <= 0 || !request.draft.empty()) continue;
-      budgets.emplace_back(*this, request.sequence, static_cast<int>(source), most);
+      budgets.emplace_back(*this, request, static_cast<int>(source), most);
       proposals.push_back(
           {request.sequence, request.tokens, request.sampling, most, &budgets.back(), {}});
       owners.push_back(i);
@@ -117,14 +140,15 @@ void Speculator::Verified(uint64_t sequence, int num_accepted, bool rejected) {
   Sequence& state = StateOf(sequence);
   if (state.source < 0) return;
   Source& source = sources_[state.source];
+  OfSource& own = state.of_source[static_cast<size_t>(state.source)];
   const int checked =
-      std::min(num_accepted + (rejected ? 1 : 0), static_cast<int>(state.confidence.size()));
+      std::min(num_accepted + (rejected ? 1 : 0), static_cast<int>(state.guesses.size()));
   for (int i = 0; i < checked; ++i) {
     const bool right = i < num_accepted;
-    source.acceptance.Record(state.confidence[i], right);
-    double& mean = state.mean_acceptance[state.source];
-    mean += kMeanGain * ((right ? 1.0 : 0.0) - mean);
+    source.acceptance.Record(state.guesses[i].confidence, right);
     source.mean_acceptance += 0.1 * kMeanGain * ((right ? 1.0 : 0.0) - source.mean_acceptance);
+    own.acceptance.Record(state.guesses[i].probability, right);
+    own.mean_acceptance += kMeanGain * ((right ? 1.0 : 0.0) - own.mean_acceptance);
   }
 }
 

@@ -22,6 +22,7 @@ struct DraftRequest {
   std::span<const TokenId> tokens;
   const SamplingOptions* sampling = nullptr;
   int max_draft = 0;           // room in context, answer and KV cache
+  int num_left = 1 << 20;      // tokens that the answer may still have
   std::vector<TokenId> draft;  // out
 };
 
@@ -35,6 +36,11 @@ class Speculator {
   explicit Speculator(const Options& options) : options_(options) {}
   // Asked in the order of adding; the first that has a guess for a sequence guesses for it.
   void Add(std::unique_ptr<Proposer> proposer);
+
+  // What the proposers keep of their own for each block of the base's KV cache, and room for it.
+  // Errors: kResourceExhausted.
+  int64_t kv_bytes_per_block() const;
+  Status ReserveKv(int num_blocks);
 
   // Fills in the drafts for a pass that decodes these sequences and nothing else.
   void Draft(std::span<DraftRequest> requests);
@@ -57,10 +63,18 @@ class Speculator {
     double mean_acceptance = 0.7;  // of any guess, where a sequence begins
     int num_declined = 0;          // guesses that did not seem to pay
   };
+  struct Guess {
+    float confidence;
+    double probability;  // of being right, as the source's others are
+  };
+  struct OfSource {
+    double mean_acceptance = 0;
+    OwnAcceptance acceptance;
+  };
   struct Sequence {
-    int source = -1;                      // that guessed in the last pass
-    std::vector<float> confidence;        // of its guesses
-    std::vector<double> mean_acceptance;  // by source
+    int source = -1;             // that guessed in the last pass
+    std::vector<Guess> guesses;  // of it
+    std::vector<OfSource> of_source;
   };
   // Of the pass being planned.
   struct Plan {

@@ -79,11 +79,6 @@ Status StateHead::LoadWeights(const WeightImageOptions& image) {
   HEARTH_ASSIGN_OR_RETURN(image_, WeightImage::Open(file_, find.matrices(), *pool_, memory));
   for (size_t i = 0; i < find.targets().size(); ++i) *find.targets()[i] = image_.matrix(i);
 
-  const int num_blocks = options_.max_sequences * BlocksFor(options_.context_length);
-  HEARTH_ASSIGN_OR_RETURN(KvCacheStorage kv,
-                          KvCacheStorage::Create(decoder_->kv_shape(KvStorage::kF16), num_blocks));
-  kv_ = std::make_unique<KvCacheStorage>(std::move(kv));
-  blocks_ = std::make_unique<BlockPool>(num_blocks);
   logits_ = std::make_unique<DraftLogits>(*decoder_);
   const int rows = options_.max_batch_tokens;
   fuse_in_.Reserve(rows, StateSize(), options_.integer_activations);
@@ -91,6 +86,20 @@ Status StateHead::LoadWeights(const WeightImageOptions& image) {
   fused_.resize(static_cast<size_t>(rows) * static_cast<size_t>(fuse_.padded_rows()));
   inputs_.resize(static_cast<size_t>(rows) * static_cast<size_t>(join_.padded_rows()));
   scratch_ = std::make_unique<MatmulScratch>(pool_->size(), std::max(StateSize(), 2 * hidden));
+  return {};
+}
+
+int64_t StateHead::kv_bytes_per_block() const {
+  return decoder_->kv_shape(options_.kv_storage).bytes_per_block();
+}
+
+Status StateHead::ReserveKv(int num_blocks) {
+  HEARTH_CHECK(options_.kv_storage != KvStorage::kInt4);
+  HEARTH_ASSIGN_OR_RETURN(
+      KvCacheStorage kv,
+      KvCacheStorage::Create(decoder_->kv_shape(options_.kv_storage), num_blocks));
+  kv_ = std::make_unique<KvCacheStorage>(std::move(kv));
+  blocks_ = std::make_unique<BlockPool>(num_blocks);
   return {};
 }
 
@@ -238,18 +247,28 @@ void StateHead::RunPass(std::span<Active> active, int num_outputs) {
   decoder_->Forward(slices, *kv_);
 }
 
+// Of a guess in a pass for so many sequences.
+DraftCost StateHead::Cost(size_t num_sharing) const {
+  const auto count = static_cast<int>(num_sharing);
+  return {costs_known_ ? costs_.Ms(count) : 0, count, 0};
+}
+
 void StateHead::Propose(std::span<Proposal*> proposals) {
   std::vector<Active> active;
+  const size_t most = std::min(proposals.size(), static_cast<size_t>(options_.max_sequences));
   for (Proposal* proposal : proposals) {
-    if (static_cast<int>(active.size()) == options_.max_sequences) break;
+    if (active.size() == most) break;
     Active one;
-    if (!proposal->budget->WorthDrafting(step_ms_) || !Start(*proposal, one)) continue;
+    if (!proposal->budget->WorthDrafting(Cost(most)) || !Start(*proposal, one)) continue;
     active.push_back(std::move(one));
   }
   while (!active.empty()) {
     const Clock::time_point begin = Clock::now();
+    int num_tokens = 0;
+    for (const Active& one : active) num_tokens += static_cast<int>(one.pending.size());
     RunPass(active, 1);
     const float* logits = decoder_->Logits(0, static_cast<int>(active.size()));
+    size_t num_took = 0;
     for (size_t i = 0; i < active.size(); ++i) {
       Active& one = active[i];
       Proposal& proposal = *one.proposal;
@@ -258,6 +277,7 @@ void StateHead::Propose(std::span<Proposal*> proposals) {
           static_cast<int64_t>(proposal.tokens.size() + proposal.draft.size()));
       one.took = proposal.budget->Take(confidence);
       if (!one.took) continue;
+      ++num_took;
       proposal.draft.push_back(token);
       one.start += static_cast<int>(one.pending.size());
       one.pending = {token};
@@ -266,11 +286,12 @@ void StateHead::Propose(std::span<Proposal*> proposals) {
       one.states.assign(state.begin(), state.end());
     }
     const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-    step_ms_ = step_ms_ == 0 ? ms : step_ms_ + 0.1 * (std::min(ms, 2 * step_ms_) - step_ms_);
+    costs_.Record(num_tokens, ms);
+    costs_known_ |= num_tokens <= PassCosts::kMaxTokens;
     std::vector<Active> still;
     for (Active& one : active) {
       const bool full = static_cast<int>(one.proposal->draft.size()) >= one.proposal->max_draft;
-      if (one.took && !full && one.proposal->budget->WorthDrafting(step_ms_))
+      if (one.took && !full && one.proposal->budget->WorthDrafting(Cost(num_took)))
         still.push_back(std::move(one));
     }
     active = std::move(still);

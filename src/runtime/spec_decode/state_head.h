@@ -16,6 +16,7 @@
 #include "runtime/kv_cache/kv_storage.h"
 #include "runtime/model/decoder.h"
 #include "runtime/spec_decode/draft_sampler.h"
+#include "runtime/spec_decode/pass_costs.h"
 #include "runtime/spec_decode/proposer.h"
 
 namespace hearth {
@@ -23,6 +24,7 @@ namespace hearth {
 struct StateHeadOptions {
   int max_sequences = 16;
   int max_batch_tokens = 256;
+  KvStorage kv_storage = KvStorage::kF16;  // not int4
   int context_length = 8192;
   bool integer_activations = true;
   WeightImageOptions image;
@@ -41,6 +43,8 @@ class StateHead : public Proposer {
                                                  const StateHeadOptions& options);
 
   std::string_view name() const override { return "head"; }
+  int64_t kv_bytes_per_block() const override;
+  Status ReserveKv(int num_blocks) override;
   void Observe(std::span<const ObservedSlice> slices) override;
   void Propose(std::span<Proposal*> proposals) override;
   void Forget(uint64_t sequence) override;
@@ -74,6 +78,7 @@ class StateHead : public Proposer {
   bool Start(Proposal& proposal, Active& active);
   void Fuse(std::span<const float> taps, int count, std::vector<float>* fused);
   void RunPass(std::span<Active> active, int num_outputs);
+  DraftCost Cost(size_t num_sharing) const;
 
   GgufFile file_;
   Decoder& base_;
@@ -88,7 +93,8 @@ class StateHead : public Proposer {
   std::unique_ptr<BlockPool> blocks_;
   std::unique_ptr<DraftLogits> logits_;
   std::unordered_map<uint64_t, Sequence> sequences_;
-  double step_ms_ = 0;
+  PassCosts costs_;  // of passes that guess, learned
+  bool costs_known_ = false;
 
   // Work space.
   Activations fuse_in_, join_in_;
