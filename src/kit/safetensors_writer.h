@@ -1,9 +1,8 @@
 #pragma once
 // Writes safetensors files as Hugging Face's libraries read them: one file, or a model folder's
-// model.safetensors, cut into several with an index above a size. Tensors are streamed; a file takes
-// its name only when it is whole.
-// Format: https://huggingface.co/docs/safetensors/index#format
-// Threads: one at a time.
+// model.safetensors, cut into several with an index above a size. Tensors are streamed; a file
+// takes its name only when it is whole. Format:
+// https://huggingface.co/docs/safetensors/index#format Threads: one at a time.
 
 #include <cstddef>
 #include <cstdint>

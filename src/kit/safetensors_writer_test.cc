@@ -72,10 +72,9 @@ TEST_F(SafetensorsOut, ShardsKeepToTheLimitAndOldWeightsGo) {
   testing::WriteBytes(scratch_ + "tokenizer.json", "stays");
   const auto names = writer.WriteFolder(scratch_, 80);
   ASSERT_TRUE(names) << names.error().message;
-  EXPECT_THAT(*names, ElementsAre("model-00001-of-00003.safetensors",
-                                  "model-00002-of-00003.safetensors",
-                                  "model-00003-of-00003.safetensors",
-                                  "model.safetensors.index.json"));
+  EXPECT_THAT(*names,
+              ElementsAre("model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
+                          "model-00003-of-00003.safetensors", "model.safetensors.index.json"));
   EXPECT_FALSE(std::filesystem::exists(scratch_ + "model.safetensors"));
   EXPECT_TRUE(std::filesystem::exists(scratch_ + "tokenizer.json"));
   const auto index = ReadJsonObject(scratch_ + "model.safetensors.index.json");

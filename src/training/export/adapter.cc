@@ -51,8 +51,7 @@ struct ExpectedTensor {
 
 // In the order of Decoder::LoraParameters.
 std::vector<ExpectedTensor> ExpectedTensors(const DecoderConfig& config,
-                                            const std::vector<std::string>& targets,
-                                            int64_t rank) {
+                                            const std::vector<std::string>& targets, int64_t rank) {
   std::vector<ExpectedTensor> list;
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     for (const LinearShape& linear : LinearShapes(config)) {
@@ -120,17 +119,14 @@ Status AttachAdapter(Decoder& decoder, const Adapter& adapter) {
   const at::NoGradGuard no_gradients;
   for (const NamedTensor& parameter : decoder.LoraParameters()) {
     const auto found = by_name.find(parameter.name);
-    const bool fits =
-        found != by_name.end() && found->second.sizes() == parameter.tensor.sizes();
+    const bool fits = found != by_name.end() && found->second.sizes() == parameter.tensor.sizes();
     if (!fits) {
-      const std::string what =
-          found == by_name.end()
-              ? " is missing"
-              : " is " + ShapeText(found->second.sizes()) + ", expected " +
-                    ShapeText(parameter.tensor.sizes());
+      const std::string what = found == by_name.end()
+                                   ? " is missing"
+                                   : " is " + ShapeText(found->second.sizes()) + ", expected " +
+                                         ShapeText(parameter.tensor.sizes());
       decoder.DetachLora();
-      return MakeError(ErrorCode::kInvalidArgument,
-                       "adapter: tensor " + parameter.name + what);
+      return MakeError(ErrorCode::kInvalidArgument, "adapter: tensor " + parameter.name + what);
     }
     Tensor(parameter.tensor).copy_(found->second);
   }
@@ -144,8 +140,9 @@ Result<Adapter> ReadPeftAdapter(const std::string& folder, const DecoderConfig& 
   if (!std::filesystem::exists(path, ignored) &&
       std::filesystem::exists(folder + "/adapter_model.bin", ignored))
     return MakeError(ErrorCode::kUnsupported,
-                     folder + "/adapter_model.bin is a pickle, which may run anything when it is "
-                              "read; save the adapter as adapter_model.safetensors");
+                     folder +
+                         "/adapter_model.bin is a pickle, which may run anything when it is "
+                         "read; save the adapter as adapter_model.safetensors");
   HEARTH_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   const auto parsed = ParseSafetensors(file.bytes());
   if (!parsed) return MakeError(parsed.error().code, path + ": " + parsed.error().message);
@@ -177,8 +174,7 @@ Result<Adapter> ReadPeftAdapter(const std::string& folder, const DecoderConfig& 
                                                     " of " + std::to_string(config.num_layers) +
                                                     " layers with these target_modules");
   }
-  if (expected.empty())
-    return MakeError(ErrorCode::kCorrupt, path + " holds no adapter's tensors");
+  if (expected.empty()) return MakeError(ErrorCode::kCorrupt, path + " holds no adapter's tensors");
   const Status copied = CatchTorch(path, [&]() -> Status {
     for (const ExpectedTensor& wanted : expected) {
       const auto found = by_name.find(wanted.name);
@@ -207,9 +203,8 @@ Result<std::string> LoadPeftAdapter(Decoder& decoder, const std::string& folder)
 Status SavePeftAdapter(const Adapter& adapter, const std::string& folder,
                        const AdapterSaveOptions& options) {
   if (InfoOf(options.type).block_size != 1)
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "type " + std::string(InfoOf(options.type).name) +
-                         ": PEFT's adapters are F32, F16 or BF16");
+    return MakeError(ErrorCode::kInvalidArgument, "type " + std::string(InfoOf(options.type).name) +
+                                                      ": PEFT's adapters are F32, F16 or BF16");
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return MakeError(ErrorCode::kIo, folder + ": " + error.message());
@@ -234,9 +229,8 @@ Status SavePeftAdapter(const Adapter& adapter, const std::string& folder,
   return file.Commit();
 }
 
-Status SaveGgufAdapter(const Adapter& adapter, const DecoderConfig& config,
-                       const std::string& path, const std::string& name,
-                       const AdapterSaveOptions& options) {
+Status SaveGgufAdapter(const Adapter& adapter, const DecoderConfig& config, const std::string& path,
+                       const std::string& name, const AdapterSaveOptions& options) {
   GgufWriter writer;
   writer.SetString("general.architecture", config.architecture);
   writer.SetString("general.type", "adapter");
@@ -246,15 +240,16 @@ Status SaveGgufAdapter(const Adapter& adapter, const DecoderConfig& config,
     writer.SetString("general.base_model.0.name", adapter.base_model);
   }
   writer.SetString("adapter.type", "lora");
-  writer.SetFloat32("adapter.lora.alpha",
-                    static_cast<float>(adapter.options.scale() *
-                                       static_cast<double>(adapter.options.rank)));
+  writer.SetFloat32(
+      "adapter.lora.alpha",
+      static_cast<float>(adapter.options.scale() * static_cast<double>(adapter.options.rank)));
   const auto& tokens = adapter.options.invocation_tokens;
   if (!tokens.empty()) {
     // Unsigned: llama.cpp refuses the signed kind.
-    writer.Set("adapter.alora.invocation_tokens",
-               {GgufValueType::kArray,
-                GgufArray{GgufValueType::kUint32, std::vector<int64_t>(tokens.begin(), tokens.end())}});
+    writer.Set(
+        "adapter.alora.invocation_tokens",
+        {GgufValueType::kArray,
+         GgufArray{GgufValueType::kUint32, std::vector<int64_t>(tokens.begin(), tokens.end())}});
   }
   SetGgufFileType(writer, options.type);
   for (const NamedTensor& tensor : adapter.tensors) {
@@ -268,9 +263,9 @@ Status SaveGgufAdapter(const Adapter& adapter, const DecoderConfig& config,
     if (base_name.empty())
       return MakeError(ErrorCode::kInvalidArgument,
                        "tensor " + tensor.name + " has no name in GGUF files");
-    HEARTH_RETURN_IF_ERROR(AddGgufTensor(
-        writer, base_name + (is_a ? ".lora_a" : ".lora_b"), tensor.tensor,
-        {options.type, IsPermuted(config, tensor.name) ? config.head_dim : 0}));
+    HEARTH_RETURN_IF_ERROR(
+        AddGgufTensor(writer, base_name + (is_a ? ".lora_a" : ".lora_b"), tensor.tensor,
+                      {options.type, IsPermuted(config, tensor.name) ? config.head_dim : 0}));
   }
   return writer.Write(path);
 }

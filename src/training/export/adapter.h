@@ -45,8 +45,7 @@ Status SavePeftAdapter(const Adapter& adapter, const std::string& folder,
 // `name` becomes general.name. llama.cpp scales by alpha / rank whatever the training did, so
 // rsLoRA's scale goes into the alpha that is written.
 // Source: llama.cpp, llama-adapter.cpp (keys, suffixes and shapes).
-Status SaveGgufAdapter(const Adapter& adapter, const DecoderConfig& config,
-                       const std::string& path, const std::string& name,
-                       const AdapterSaveOptions& options = {});
+Status SaveGgufAdapter(const Adapter& adapter, const DecoderConfig& config, const std::string& path,
+                       const std::string& name, const AdapterSaveOptions& options = {});
 
 }  // namespace hearth::forge

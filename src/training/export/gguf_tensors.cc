@@ -146,10 +146,10 @@ void SetGgufFileType(GgufWriter& writer, TensorType type) {
   // llama.cpp's llama_ftype. K-quants have no number for files of one type alone: these are the
   // numbers of the mixtures closest to it.
   static constexpr std::pair<TensorType, uint32_t> kFileTypes[] = {
-      {TensorType::kF32, 0},   {TensorType::kF16, 1},   {TensorType::kQ4_0, 2},
-      {TensorType::kQ4_1, 3},  {TensorType::kQ8_0, 7},  {TensorType::kQ5_0, 8},
-      {TensorType::kQ5_1, 9},  {TensorType::kQ2_K, 10}, {TensorType::kQ3_K, 11},
-      {TensorType::kQ4_K, 14}, {TensorType::kQ5_K, 16}, {TensorType::kQ6_K, 18},
+      {TensorType::kF32, 0},     {TensorType::kF16, 1},   {TensorType::kQ4_0, 2},
+      {TensorType::kQ4_1, 3},    {TensorType::kQ8_0, 7},  {TensorType::kQ5_0, 8},
+      {TensorType::kQ5_1, 9},    {TensorType::kQ2_K, 10}, {TensorType::kQ3_K, 11},
+      {TensorType::kQ4_K, 14},   {TensorType::kQ5_K, 16}, {TensorType::kQ6_K, 18},
       {TensorType::kIQ4_NL, 25}, {TensorType::kBF16, 32}};
   for (const auto& [known, number] : kFileTypes) {
     if (known == type) writer.SetUint32("general.file_type", number);

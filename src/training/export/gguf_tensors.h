@@ -20,8 +20,8 @@ struct GgufTensorOptions {
   // Not 0: rows are reordered as GGUF's llama has the queries' and keys' heads of this many
   // dimensions, the two halves of each interleaved. Hugging Face and the decoder keep them apart.
   int64_t interleaved_head_dim = 0;
-  // Not empty: the tensor in that type as it is stored elsewhere, its values perhaps the same still.
-  // Rows that are keep their bytes instead of being rounded anew. Must outlive the writing.
+  // Not empty: the tensor in that type as it is stored elsewhere, its values perhaps the same
+  // still. Rows that are keep their bytes instead of being rounded anew. Must outlive the writing.
   std::span<const std::byte> stored_before;
 };
 
@@ -32,7 +32,8 @@ TensorType GgufTypeOf(at::IntArrayRef sizes, TensorType wanted);
 // Its values are read when the file is written, a few rows at a time, and shared with the caller's
 // until then. Errors: kInvalidArgument naming the tensor for one without values, of other
 // dimensions or whose rows are no whole heads; when the file is written also for values that are
-// not finite or beyond F16's range in that type, with the place of the first. Requires: a name not used before.
+// not finite or beyond F16's range in that type, with the place of the first. Requires: a name not
+// used before.
 Status AddGgufTensor(GgufWriter& writer, const std::string& name, const Tensor& tensor,
                      const GgufTensorOptions& options = {});
 

@@ -34,11 +34,19 @@ class GgufTensors : public hearth::testing::ScratchFolderTest {
 
 TEST_F(GgufTensors, EveryTypeGivesTheValuesBackWithinItsError) {
   const Tensor matrix = at::randn({7, 512});
-  for (const auto& [type, error] : std::vector<std::pair<TensorType, double>>{
-           {TensorType::kF32, 0},       {TensorType::kF16, 1e-3},   {TensorType::kBF16, 5e-3},
-           {TensorType::kQ8_0, 0.01},   {TensorType::kQ6_K, 0.04},  {TensorType::kQ5_K, 0.08},
-           {TensorType::kQ4_K, 0.15},   {TensorType::kQ4_0, 0.15},  {TensorType::kQ4_1, 0.15},
-           {TensorType::kIQ4_NL, 0.15}, {TensorType::kQ3_K, 0.25},  {TensorType::kQ2_K, 0.5}}) {
+  for (const auto& [type, error] :
+       std::vector<std::pair<TensorType, double>>{{TensorType::kF32, 0},
+                                                  {TensorType::kF16, 1e-3},
+                                                  {TensorType::kBF16, 5e-3},
+                                                  {TensorType::kQ8_0, 0.01},
+                                                  {TensorType::kQ6_K, 0.04},
+                                                  {TensorType::kQ5_K, 0.08},
+                                                  {TensorType::kQ4_K, 0.15},
+                                                  {TensorType::kQ4_0, 0.15},
+                                                  {TensorType::kQ4_1, 0.15},
+                                                  {TensorType::kIQ4_NL, 0.15},
+                                                  {TensorType::kQ3_K, 0.25},
+                                                  {TensorType::kQ2_K, 0.5}}) {
     GgufWriter writer;
     ASSERT_TRUE(AddGgufTensor(writer, "m", matrix, {type}));
     const auto file = WriteAndOpen(writer);

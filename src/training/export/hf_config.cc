@@ -50,9 +50,9 @@ Status SetRopeFactors(const DecoderConfig& config, Ordered& json) {
     const auto factor = static_cast<double>(config.rope_factors[i]);
     if (factor < 1.001 || factor > 0.999 * whole) continue;
     const double smooth = (1 / factor - 1 / whole) / (1 - 1 / whole);
-    const double wavelength =
-        2 * std::numbers::pi *
-        std::pow(config.rope_theta, 2.0 * static_cast<double>(i) / static_cast<double>(config.head_dim));
+    const double wavelength = 2 * std::numbers::pi *
+                              std::pow(config.rope_theta, 2.0 * static_cast<double>(i) /
+                                                              static_cast<double>(config.head_dim));
     contexts.push_back(std::round(wavelength * (smooth * (kHigh - kLow) + kLow)));
   }
   for (const double context : contexts) {
@@ -79,7 +79,8 @@ SpecialTokens SpecialTokensOf(const GgufFile& file) {
   tokens.pad = id("padding");
   for (const char* name : {"eos", "eot"}) {
     const auto end = id(name);
-    if (end && std::ranges::find(tokens.ends, *end) == tokens.ends.end()) tokens.ends.push_back(*end);
+    if (end && std::ranges::find(tokens.ends, *end) == tokens.ends.end())
+      tokens.ends.push_back(*end);
   }
   return tokens;
 }

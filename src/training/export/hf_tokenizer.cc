@@ -84,26 +84,26 @@ class Builder {
     HEARTH_ASSIGN_OR_RETURN(const bool adds_bos,
                             file_.GetBoolOr("tokenizer.ggml.add_bos_token", pre.adds_bos));
     const std::optional<std::string> bos = Named("bos");
-    Json tokenizer = {{"version", "1.0"},
-                      {"truncation", nullptr},
-                      {"padding", nullptr},
-                      {"added_tokens", std::move(added_)},
-                      {"normalizer", pre.normalizes ? Json{{"type", "NFC"}} : Json()},
-                      {"pre_tokenizer", pre.stages},
-                      {"post_processor", adds_bos && bos ? BosProcessor(*bos)
-                                                         : ByteLevel(false, false)},
-                      {"decoder", ByteLevel(true, true)},
-                      {"model",
-                       {{"type", "BPE"},
-                        {"dropout", nullptr},
-                        {"unk_token", nullptr},
-                        {"continuing_subword_prefix", nullptr},
-                        {"end_of_word_suffix", nullptr},
-                        {"fuse_unk", false},
-                        {"byte_fallback", false},
-                        {"ignore_merges", pre.whole_words},
-                        {"vocab", std::move(vocab_)},
-                        {"merges", std::move(merges_)}}}};
+    Json tokenizer = {
+        {"version", "1.0"},
+        {"truncation", nullptr},
+        {"padding", nullptr},
+        {"added_tokens", std::move(added_)},
+        {"normalizer", pre.normalizes ? Json{{"type", "NFC"}} : Json()},
+        {"pre_tokenizer", pre.stages},
+        {"post_processor", adds_bos && bos ? BosProcessor(*bos) : ByteLevel(false, false)},
+        {"decoder", ByteLevel(true, true)},
+        {"model",
+         {{"type", "BPE"},
+          {"dropout", nullptr},
+          {"unk_token", nullptr},
+          {"continuing_subword_prefix", nullptr},
+          {"end_of_word_suffix", nullptr},
+          {"fuse_unk", false},
+          {"byte_fallback", false},
+          {"ignore_merges", pre.whole_words},
+          {"vocab", std::move(vocab_)},
+          {"merges", std::move(merges_)}}}};
     HfTokenizer made;
     made.chat_template = file_.GetString("tokenizer.chat_template").value_or("");
     made.tokenizer_json = tokenizer.dump(1);
@@ -178,17 +178,17 @@ class Builder {
     return {{"type", "TemplateProcessing"},
             {"single", {mark, text("A", 0)}},
             {"pair", {mark, text("A", 0), mark, text("B", 1)}},
-            {"special_tokens",
-             {{bos, {{"id", bos}, {"ids", {*Id("bos")}}, {"tokens", {bos}}}}}}};
+            {"special_tokens", {{bos, {{"id", bos}, {"ids", {*Id("bos")}}, {"tokens", {bos}}}}}}};
   }
 
   Ordered Config(const std::string& chat_template) const {
     // Not the model's own class: some of those build their tokenizer anew, without these stages.
     Ordered config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                       {"clean_up_tokenization_spaces", false}};
-    const std::pair<const char*, const char*> names[] = {
-        {"bos", "bos_token"}, {"eos", "eos_token"}, {"padding", "pad_token"},
-        {"unknown", "unk_token"}};
+    const std::pair<const char*, const char*> names[] = {{"bos", "bos_token"},
+                                                         {"eos", "eos_token"},
+                                                         {"padding", "pad_token"},
+                                                         {"unknown", "unk_token"}};
     for (const auto& [ours, theirs] : names) {
       if (const auto text = Named(ours)) config[theirs] = *text;
     }
@@ -207,7 +207,8 @@ Result<HfTokenizer> HfTokenizerOf(const GgufFile& file) {
   try {
     return Builder(file).Build();
   } catch (const Json::exception& exception) {  // text that is no UTF-8
-    return MakeError(ErrorCode::kCorrupt, std::string("the tokenizer's tables: ") + exception.what());
+    return MakeError(ErrorCode::kCorrupt,
+                     std::string("the tokenizer's tables: ") + exception.what());
   }
 }
 

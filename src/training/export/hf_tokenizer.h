@@ -14,8 +14,8 @@ struct HfTokenizer {
   std::string tokenizer_json, tokenizer_config_json;
   std::string chat_template;  // empty: none
 };
-// Errors: kUnsupported for other kinds of tokenizer and pre-tokenizers, by name; kCorrupt for tables
-// that contradict each other, or hold two tokens of one spelling.
+// Errors: kUnsupported for other kinds of tokenizer and pre-tokenizers, by name; kCorrupt for
+// tables that contradict each other, or hold two tokens of one spelling.
 Result<HfTokenizer> HfTokenizerOf(const GgufFile& file);
 
 }  // namespace hearth::forge

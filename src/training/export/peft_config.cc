@@ -18,14 +18,20 @@ constexpr size_t kMaxInvocationTokens = 4096;
 constexpr std::string_view kLinears[] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
                                          "gate_proj", "up_proj", "down_proj"};
 // Read below.
-constexpr std::string_view kRead[] = {
-    "peft_type",  "task_type",      "r",          "lora_alpha",
-    "use_rslora", "lora_dropout",   "bias",       "target_modules",
-    "base_model_name_or_path",      "alora_invocation_tokens",
-    "init_lora_weights"};
+constexpr std::string_view kRead[] = {"peft_type",
+                                      "task_type",
+                                      "r",
+                                      "lora_alpha",
+                                      "use_rslora",
+                                      "lora_dropout",
+                                      "bias",
+                                      "target_modules",
+                                      "base_model_name_or_path",
+                                      "alora_invocation_tokens",
+                                      "init_lora_weights"};
 // Of the file's history, or of settings that are refused themselves.
-constexpr std::string_view kNoDifference[] = {"auto_mapping",  "peft_version",      "revision",
-                                              "inference_mode", "megatron_core",     "runtime_config",
+constexpr std::string_view kNoDifference[] = {"auto_mapping",     "peft_version",  "revision",
+                                              "inference_mode",   "megatron_core", "runtime_config",
                                               "qalora_group_size"};
 
 template <typename List>
@@ -73,9 +79,9 @@ class Reader {
     return value;
   }
   tl::unexpected<Error> Wrong(ErrorCode code, const std::string& field, const Json& value) const {
-    return MakeError(code, what_ + ": " + field + " is " +
-                               value.dump(-1, ' ', false, Json::error_handler_t::replace)
-                                   .substr(0, 200));
+    return MakeError(code,
+                     what_ + ": " + field + " is " +
+                         value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 200));
   }
   Json Field(const char* name) const {
     const auto found = json_.find(name);
@@ -123,7 +129,8 @@ class Reader {
     if (!tokens.is_array() || tokens.size() > kMaxInvocationTokens)
       return Wrong(ErrorCode::kCorrupt, "alora_invocation_tokens", tokens);
     for (const Json& token : tokens) {
-      if (!token.is_number_integer() || token.get<int64_t>() < 0 || token.get<int64_t>() > (1 << 30))
+      if (!token.is_number_integer() || token.get<int64_t>() < 0 ||
+          token.get<int64_t>() > (1 << 30))
         return Wrong(ErrorCode::kCorrupt, "a token of alora_invocation_tokens", token);
       config.invocation_tokens.push_back(token.get<int32_t>());
     }

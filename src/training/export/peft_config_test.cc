@@ -88,18 +88,18 @@ TEST(PeftConfig, SettingsThatTheDecoderLacksAreRefusedByName) {
 }
 
 TEST(PeftConfig, SettingsThatAreOffOrMakeNoDifferenceAreAccepted) {
-  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{
-           {"use_dora", false},
-           {"rank_pattern", Json::object()},
-           {"modules_to_save", nullptr},
-           {"modules_to_save", Json::array()},
-           {"megatron_core", "megatron.core"},
-           {"peft_version", "0.21.2"},
-           {"qalora_group_size", 16},
-           {"inference_mode", true},
-           {"init_lora_weights", "gaussian"},
-           {"target_modules", "all-linear"},
-           {"a_setting_of_tomorrow", nullptr}}) {
+  for (const auto& [field, value] :
+       std::vector<std::pair<const char*, Json>>{{"use_dora", false},
+                                                 {"rank_pattern", Json::object()},
+                                                 {"modules_to_save", nullptr},
+                                                 {"modules_to_save", Json::array()},
+                                                 {"megatron_core", "megatron.core"},
+                                                 {"peft_version", "0.21.2"},
+                                                 {"qalora_group_size", 16},
+                                                 {"inference_mode", true},
+                                                 {"init_lora_weights", "gaussian"},
+                                                 {"target_modules", "all-linear"},
+                                                 {"a_setting_of_tomorrow", nullptr}}) {
     EXPECT_EQ(ErrorWith(field, value), "") << field;
   }
 }

@@ -40,11 +40,12 @@ Status CheckSame(const DecoderConfig& source, const DecoderConfig& ours, const s
                  std::to_string(ours.rope_theta);
   if (difference.empty() && !near(source.rope_linear_factor, ours.rope_linear_factor))
     difference = "RoPE's factor";
-  if (difference.empty() && !near(source.norm_eps, ours.norm_eps)) difference = "the norms' epsilon";
+  if (difference.empty() && !near(source.norm_eps, ours.norm_eps))
+    difference = "the norms' epsilon";
   bool same_factors = source.rope_factors.size() == ours.rope_factors.size();
   for (size_t i = 0; same_factors && i < ours.rope_factors.size(); ++i)
-    same_factors = std::abs(source.rope_factors[i] - ours.rope_factors[i]) <=
-                   1e-4f * ours.rope_factors[i];
+    same_factors =
+        std::abs(source.rope_factors[i] - ours.rope_factors[i]) <= 1e-4f * ours.rope_factors[i];
   if (difference.empty() && !same_factors) difference = "RoPE's factors";
   if (difference.empty()) return {};
   return Invalid(path + " is not of the decoder's shape: " + difference);
@@ -193,10 +194,9 @@ class FolderWriter {
 
   Status CopyFiles() {
     std::error_code error;
-    for (const char* name :
-         {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-          "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
-          "generation_config.json"}) {
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+                             "special_tokens_map.json", "added_tokens.json", "vocab.json",
+                             "merges.txt", "chat_template.jinja", "generation_config.json"}) {
       const std::string from = source_.folder + "/" + name, to = folder_ + "/" + name;
       if (!fs::exists(from, error)) continue;
       if (!fs::equivalent(from, to, error)) {
@@ -245,9 +245,9 @@ Status SaveGguf(const Decoder& decoder, const std::string& source_path, const st
     GgufTensorOptions tensor_options;
     tensor_options.type = options.type.value_or(stored);
     if (IsHead(name)) tensor_options.type = options.head_type.value_or(tensor_options.type);
-    const bool permuted = config.architecture == "llama" &&
-                          (parameter.name.find("q_proj") != std::string::npos ||
-                           parameter.name.find("k_proj") != std::string::npos);
+    const bool permuted =
+        config.architecture == "llama" && (parameter.name.find("q_proj") != std::string::npos ||
+                                           parameter.name.find("k_proj") != std::string::npos);
     if (permuted) tensor_options.interleaved_head_dim = config.head_dim;
     const GgufTensor* before = source.gguf ? source.gguf->FindTensor(name) : nullptr;
     if (before != nullptr && before->type == tensor_options.type)

@@ -18,7 +18,7 @@ struct GgufSaveOptions {
   // Of the matrices; none: each as the source has it, and rows that training did not change keep
   // their very bytes. Where rows do not divide into the type's blocks: F16. Vectors are F32.
   std::optional<TensorType> type;
-  std::optional<TensorType> head_type;  // of the embedding and the head; none: as `type`
+  std::optional<TensorType> head_type;      // of the embedding and the head; none: as `type`
   std::function<void(double)> on_progress;  // 0 to 1
 };
 // `source`: a GGUF file or a Hugging Face folder of the same sizes; empty: none, the file then has
