@@ -44,11 +44,11 @@ Result<std::optional<TensorType>> ParseType(const std::string& flag, const std::
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::toupper(c); });
   const auto type = TensorTypeFromName(name);
   if (type) return type;
-  return MakeError(ErrorCode::kInvalidArgument,
-                   flag + " " + text +
-                       (name.find("_K_") != std::string::npos
-                            ? " is a mixture of types; name one, as q4_k"
-                            : " is not known"));
+  return MakeError(
+      ErrorCode::kInvalidArgument,
+      flag + " " + text +
+          (name.find("_K_") != std::string::npos ? " is a mixture of types; name one, as q4_k"
+                                                 : " is not known"));
 }
 
 Result<DecoderConfig> ConfigOf(const std::string& model) {
@@ -64,13 +64,11 @@ Result<Exported> ExportAdapter(const ExportFlags& flags, std::optional<TensorTyp
   const AdapterSaveOptions options{type.value_or(TensorType::kF32)};
   if (flags.format == "peft") {
     HEARTH_RETURN_IF_ERROR(SavePeftAdapter(adapter, flags.output, options));
-    return Exported{{flags.output + "/adapter_config.json",
-                     flags.output + "/adapter_model.safetensors"},
-                    {}};
+    return Exported{
+        {flags.output + "/adapter_config.json", flags.output + "/adapter_model.safetensors"}, {}};
   }
-  const std::string name = !flags.name.empty()
-                               ? flags.name
-                               : fs::weakly_canonical(flags.adapter).filename().string();
+  const std::string name =
+      !flags.name.empty() ? flags.name : fs::weakly_canonical(flags.adapter).filename().string();
   HEARTH_RETURN_IF_ERROR(SaveGgufAdapter(adapter, config, flags.output, name, options));
   return Exported{{flags.output}, {}};
 }
@@ -82,8 +80,9 @@ Result<Exported> ExportModel(const ExportFlags& flags, std::optional<TensorType>
     HEARTH_RETURN_IF_ERROR(LoadPeftAdapter(decoder, flags.adapter).map([](const auto&) {}));
     if (!decoder.lora()->invocation_tokens.empty())
       return MakeError(ErrorCode::kInvalidArgument,
-                       flags.adapter + " is an activated adapter: it works behind its invocation "
-                                       "alone and cannot be merged");
+                       flags.adapter +
+                           " is an activated adapter: it works behind its invocation "
+                           "alone and cannot be merged");
     decoder.MergeLora();
   }
   const auto on_progress = [&bar](double done) { bar.Update(done); };
@@ -125,9 +124,9 @@ int Export(const ExportFlags& flags) {
   if (!type) return FailUsage(type.error().message);
   if (!head_type) return FailUsage(head_type.error().message);
   std::error_code ignored;
-  const bool taken = IsFolderFormat(flags.format) ? fs::exists(flags.output, ignored) &&
-                                                        !fs::is_empty(flags.output, ignored)
-                                                  : fs::exists(flags.output, ignored);
+  const bool taken = IsFolderFormat(flags.format)
+                         ? fs::exists(flags.output, ignored) && !fs::is_empty(flags.output, ignored)
+                         : fs::exists(flags.output, ignored);
   if (taken && !flags.force) return Fail(flags.output + " exists already; --force replaces it");
   ProgressBar bar("Writing");
   const auto exported = IsAdapterFormat(flags.format) ? ExportAdapter(flags, *type)
@@ -164,7 +163,9 @@ void AddExport(CLI::App& app, Action& action) {
       ->check(CLI::ExistingDirectory)
       ->type_name("DIR");
   command->add_flag("--merge", flags->merge, "Add the adapter to the model's weights");
-  command->add_option("--format", flags->format, "What to write: gguf, safetensors, peft, gguf-adapter")
+  command
+      ->add_option("--format", flags->format,
+                   "What to write: gguf, safetensors, peft, gguf-adapter")
       ->required()
       ->check(CLI::IsMember({"gguf", "safetensors", "peft", "gguf-adapter"}))
       ->type_name("FORMAT");
@@ -175,8 +176,9 @@ void AddExport(CLI::App& app, Action& action) {
       ->type_name("TYPE");
   command->add_option("--head-type", flags->head_type, "GGUF: of the embedding and the head")
       ->type_name("TYPE");
-  command->add_option("--base-name", flags->base_name,
-                      "Adapters: what they call their base (base_model_name_or_path)")
+  command
+      ->add_option("--base-name", flags->base_name,
+                   "Adapters: what they call their base (base_model_name_or_path)")
       ->type_name("NAME");
   command->add_option("--name", flags->name, "GGUF adapters: general.name; else the folder's")
       ->type_name("NAME");
@@ -189,14 +191,15 @@ void AddExport(CLI::App& app, Action& action) {
       ->type_name("PATH");
   command->add_flag("-f,--force", flags->force, "Replace what is there");
   command->add_flag("--json", flags->json, "One JSON object at the end");
-  AddExamples(*command,
-              "  hearth-forge export --model base.gguf --format safetensors --output base-hf/\n"
-              "  hearth-forge export --model base/ --adapter lora/ --merge --format gguf --type q8_0 "
-              "--output merged.gguf\n"
-              "  hearth-forge export --model base.gguf --adapter lora/ --format gguf-adapter "
-              "--type f16 --output lora.gguf\n"
-              "  hearth-forge export --model base.gguf --adapter lora/ --format peft --type bf16 "
-              "--output lora-bf16/");
+  AddExamples(
+      *command,
+      "  hearth-forge export --model base.gguf --format safetensors --output base-hf/\n"
+      "  hearth-forge export --model base/ --adapter lora/ --merge --format gguf --type q8_0 "
+      "--output merged.gguf\n"
+      "  hearth-forge export --model base.gguf --adapter lora/ --format gguf-adapter "
+      "--type f16 --output lora.gguf\n"
+      "  hearth-forge export --model base.gguf --adapter lora/ --format peft --type bf16 "
+      "--output lora-bf16/");
   command->callback([&action, flags] { action = [flags] { return Export(*flags); }; });
 }
 

@@ -1,5 +1,5 @@
-// Whole models out and in again: the runtime's logits are the decoder's, what training did not touch
-// stays as it was, folders and files lead into each other.
+// Whole models out and in again: the runtime's logits are the decoder's, what training did not
+// touch stays as it was, folders and files lead into each other.
 #include "training/export/save_model.h"
 
 #include <gmock/gmock.h>
@@ -19,12 +19,12 @@
 namespace hearth::forge {
 namespace {
 
-using ::testing::Contains;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using hearth::testing::ReadBytes;
 using testing::AttachWorkingLora;
+using ::testing::Contains;
 using testing::Difference;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using testing::kGoldenModels;
 using testing::LoadDecoder;
 using testing::LogitsOf;
@@ -117,7 +117,8 @@ class SaveModel : public hearth::testing::ScratchFolderTest {
       EXPECT_EQ(array->values, std::get<GgufArray>(right.value).values) << key;
     } else if (const auto* number = std::get_if<double>(&left.value)) {
       EXPECT_FLOAT_EQ(static_cast<float>(*number),
-                      static_cast<float>(std::get<double>(right.value))) << key;
+                      static_cast<float>(std::get<double>(right.value)))
+          << key;
     } else if (const auto* text = std::get_if<std::string>(&left.value)) {
       EXPECT_EQ(*text, std::get<std::string>(right.value)) << key;
     }
