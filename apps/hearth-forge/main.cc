@@ -22,6 +22,7 @@ int Main(int argc, char** argv) {
   AddCurate(app, action);
   AddGenerate(app, action);
   AddDraft(app, action);
+  AddExport(app, action);
   AddVersion(app, action);
   try {
     app.parse(argc, argv);
