@@ -6,6 +6,7 @@
 
 namespace hearth::forge {
 
+void AddCurate(CLI::App& app, Action& action);
 void AddVersion(CLI::App& app, Action& action);
 
 }  // namespace hearth::forge

@@ -19,6 +19,7 @@ int Main(int argc, char** argv) {
       "\nhearth-forge COMMAND --help shows the options and examples of each command.\n"
       "Exit codes: 0 done, 1 failed, 2 the command line is wrong, 130 stopped by Ctrl-C.");
   Action action;
+  AddCurate(app, action);
   AddVersion(app, action);
   try {
     app.parse(argc, argv);
