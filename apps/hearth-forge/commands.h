@@ -7,6 +7,8 @@
 namespace hearth::forge {
 
 void AddCurate(CLI::App& app, Action& action);
+void AddDraft(CLI::App& app, Action& action);
+void AddGenerate(CLI::App& app, Action& action);
 void AddVersion(CLI::App& app, Action& action);
 
 }  // namespace hearth::forge

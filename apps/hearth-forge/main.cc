@@ -20,6 +20,8 @@ int Main(int argc, char** argv) {
       "Exit codes: 0 done, 1 failed, 2 the command line is wrong, 130 stopped by Ctrl-C.");
   Action action;
   AddCurate(app, action);
+  AddGenerate(app, action);
+  AddDraft(app, action);
   AddVersion(app, action);
   try {
     app.parse(argc, argv);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "training/model/torch_compat_attention.h"
 
 namespace hearth::forge {
 
@@ -23,7 +24,12 @@ void KvCache::Begin(int64_t new_tokens) {
   new_tokens_ = new_tokens;
   used += new_tokens;
   positions_ = lengths.unsqueeze(1).add(at::arange(new_tokens, lengths.options()));
-  mask_ = at::arange(used, lengths.options()).le(positions_.unsqueeze(-1)).unsqueeze(1);
+  // For a kernel that reads each row to its own length alone, that length is mask enough.
+  if (new_tokens == 1 && HasCachedAttention(keys_.front())) {
+    mask_ = CachedAttentionLayout(lengths.add(1), keys_.front());
+  } else {
+    mask_ = at::arange(used, lengths.options()).le(positions_.unsqueeze(-1)).unsqueeze(1);
+  }
 }
 
 Tensor KvCache::Attend(int64_t layer, const Tensor& q, const Tensor& k, const Tensor& v) {
@@ -35,6 +41,8 @@ Tensor KvCache::Attend(int64_t layer, const Tensor& q, const Tensor& k, const Te
       positions_.view({batch_, 1, new_tokens_, 1}).expand({batch_, kv_heads, new_tokens_, dim});
   keys.scatter_(2, places, k.transpose(1, 2));
   values.scatter_(2, places, v.transpose(1, 2));
+  if (mask_.dim() == 2)
+    return CachedAttention(q.reshape({batch_, heads, dim}), keys, values, mask_).view(q.sizes());
   // The queries of a KV head are rows of one product: its keys are read once for all of them.
   const Tensor queries = q.view({batch_, new_tokens_, kv_heads, groups, dim})
                              .permute({0, 2, 3, 1, 4})

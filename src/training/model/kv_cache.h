@@ -46,7 +46,7 @@ class KvCache {
   int64_t batch_, capacity_, new_tokens_ = 0;
   std::vector<Tensor> keys_, values_;  // [batch, num_kv_heads, capacity, head_dim]
   Tensor positions_;                   // [batch, new_tokens]
-  Tensor mask_;                        // [batch, 1, new_tokens, used] true where visible
+  Tensor mask_;  // [batch, 1, new_tokens, used] true where visible; or a CachedAttentionLayout
 };
 
 }  // namespace hearth::forge

@@ -13,6 +13,7 @@
 #include "runtime/gguf/gguf.h"
 #include "runtime/quant/quant.h"
 #include "training/model/decoder.h"
+#include "training/model/gguf_tensor.h"
 
 namespace hearth::forge {
 namespace {
@@ -93,6 +94,19 @@ std::string GgufNameOf(const std::string& name) {
   return "";
 }
 
+Result<Tensor> ReadGgufTensor(const GgufFile& file, const std::string& name, at::IntArrayRef shape,
+                              int64_t interleaved_head_dim) {
+  const GgufTensor* tensor = file.FindTensor(name);
+  if (tensor == nullptr)
+    return MakeError(ErrorCode::kCorrupt, file.path() + ": tensor " + name + " is missing");
+  const Source source = {
+      tensor->type, {tensor->shape.rbegin(), tensor->shape.rend()}, tensor->data};
+  const Tensor result = at::empty(shape, at::TensorOptions().dtype(at::kFloat));
+  HEARTH_RETURN_IF_ERROR(
+      CopyInto(name, source, interleaved_head_dim != 0, interleaved_head_dim, result));
+  return result;
+}
+
 Result<Decoder> Decoder::Load(const std::string& path, const DecoderOptions& options) {
   struct stat info {};
   const bool is_folder = stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
@@ -125,16 +139,13 @@ Status Decoder::LoadGguf(const std::string& path, const DecoderOptions& options)
   HEARTH_ASSIGN_OR_RETURN(config_, ConfigFromGguf(file));
   Allocate(options);
   for (const NamedTensor& parameter : Parameters()) {
-    const std::string name = GgufNameOf(parameter.name);
-    const GgufTensor* tensor = file.FindTensor(name);
-    if (tensor == nullptr)
-      return MakeError(ErrorCode::kCorrupt, path + ": tensor " + name + " is missing");
     const bool permuted =
         config_.architecture == "llama" && (parameter.name.find("q_proj") != std::string::npos ||
                                             parameter.name.find("k_proj") != std::string::npos);
-    HEARTH_RETURN_IF_ERROR(
-        CopyInto(name, {tensor->type, {tensor->shape.rbegin(), tensor->shape.rend()}, tensor->data},
-                 permuted, config_.head_dim, parameter.tensor));
+    HEARTH_ASSIGN_OR_RETURN(const Tensor values, ReadGgufTensor(file, GgufNameOf(parameter.name),
+                                                                parameter.tensor.sizes(),
+                                                                permuted ? config_.head_dim : 0));
+    parameter.tensor.copy_(values);
   }
   return {};
 }
