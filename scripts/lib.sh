@@ -18,7 +18,7 @@ tools=$repo/build/tools
 packages_build=(g++ cmake ninja-build pkg-config python3-venv libexpected-dev libboost1.81-dev nlohmann-json3-dev libspdlog-dev
   libcli11-dev prometheus-cpp-dev libxxhash-dev libutf8proc-dev libedit-dev)
 # For hearth-forge, in addition:
-packages_forge=(libtorch-dev libopenblas0-pthread libcld2-dev libzstd-dev zlib1g-dev libyaml-cpp-dev libsqlite3-dev)
+packages_forge=(libtorch-dev libopenblas0-pthread libgloo-dev libcld2-dev libzstd-dev zlib1g-dev libyaml-cpp-dev libsqlite3-dev)
 # For the tests, in addition:
 packages_test=(git libgtest-dev libgmock-dev libpcre2-dev clang-format-14 chromium curl)
 # For tests on other processors, with sanitizers, by fuzzing and by static analysis:

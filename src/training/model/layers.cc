@@ -23,8 +23,12 @@ SegmentLayout SegmentLayout::Make(const std::vector<int64_t>& lengths, const at:
     bounds.push_back(bounds.back() + static_cast<int32_t>(length));
     for (int64_t position = 0; position < length; ++position) positions.push_back(position);
   }
-  layout.cu_lengths = at::tensor(bounds, at::kInt).to(device, /*non_blocking=*/true);
-  layout.positions = at::tensor(positions, at::kLong).to(device, /*non_blocking=*/true);
+  // From pinned memory a copy waits for nothing.
+  const auto move = [&device](const Tensor& host) {
+    return device.is_cuda() ? host.pin_memory().to(device, /*non_blocking=*/true) : host;
+  };
+  layout.cu_lengths = move(at::tensor(bounds, at::kInt));
+  layout.positions = move(at::tensor(positions, at::kLong));
   return layout;
 }
 

@@ -1,9 +1,9 @@
 #pragma once
-// Several processes that train one model: each has all weights, takes its share of a step's batches,
-// and the gradients are summed. Gloo between CPUs, NCCL between GPUs.
+// Several processes that train one model: each has all weights, takes its share of a step's
+// batches, and the gradients are summed. Gloo between CPUs, NCCL between GPUs.
 //
-// Who is who comes from the environment, as torchrun sets it (torchrun --no-python hearth-forge ...)
-// and launcher.h too: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT; with
+// Who is who comes from the environment, as torchrun sets it (torchrun --no-python hearth-forge
+// ...) and launcher.h too: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT; with
 // TORCHELASTIC_USE_AGENT_STORE=True the agent hosts the store, else rank 0 does.
 // Threads: one at a time. Every process makes the same calls in the same order.
 
@@ -31,6 +31,8 @@ Result<ProcessEnvironment> ReadProcessEnvironment();
 class ProcessGroup {
  public:
   virtual ~ProcessGroup() = default;
+  // Whether this build has what processes on such a device need.
+  static bool Supported(const at::Device& device);
   // Waits for all (`timeout_s` for each later call, too). `device` settles Gloo or NCCL. Errors:
   // kUnavailable where not all come in time, kUnsupported without NCCL in this build.
   static Result<std::unique_ptr<ProcessGroup>> Join(const ProcessEnvironment& environment,

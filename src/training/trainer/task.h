@@ -35,9 +35,9 @@ struct Figure {
   Tensor weight;     // what to divide by; undefined: StepFigures::weight
 };
 
-// Of one batch. Tensors stay on the device: nothing waits for it before the step's end. Every
-// batch of a run has the same figures in the same order (at most kMostFigures), with a sum of 0
-// where there is nothing to say.
+// Of one batch. Tensors stay on the device: nothing waits for it before the step's end. All batches
+// of a run's training have the same figures in the same order (at most kMostFigures), with a sum of
+// 0 where there is nothing to say; so have all of its evaluation, which may be other ones.
 struct StepFigures {
   Tensor loss;    // scalar: sum of weight * loss
   Tensor weight;  // scalar: sum of the weights
@@ -68,8 +68,8 @@ class TrainingTask {
   // parameters' grad(). The loop takes them out and divides by the weights of the whole step, over
   // all its batches and processes. A batch whose weights are all 0 is legal.
   virtual Result<StepFigures> RunBatch(const Batch& batch, const BatchContext& context) = 0;
-  // The same figures without gradients or dropout, of a held-out batch; `context.index` is the
-  // batch's place among those.
+  // Figures without gradients or dropout, of a held-out batch; `context.index` is the batch's place
+  // among those.
   virtual Result<StepFigures> EvaluateBatch(const Batch& batch, const BatchContext& context) = 0;
 
   // Writes the artifact (weights, adapter, head) into a folder that exists.

@@ -46,8 +46,8 @@ struct TrainerOptions {
 
   ScheduleOptions schedule;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  double weight_decay = 0.01;     // of matrices; vectors have none
-  double max_gradient_norm = 1;   // 0: not clipped
+  double weight_decay = 0.01;    // of matrices; vectors have none
+  double max_gradient_norm = 1;  // 0: not clipped
   WatchdogOptions watchdog;
 
   // Evaluation on held-out batches, also at the end; 0: only there.
@@ -67,12 +67,12 @@ struct TrainerOptions {
   bool handle_signals = true;
   std::function<bool()> should_stop;  // asked before every batch; for callers with other reasons
 
-  bool deterministic = false;  // bit-equal on GPUs, at some cost
+  bool deterministic = false;  // bit-equal on GPUs, at some cost; best set before any work there
   double peak_flops = 0;       // per second of one device; 0: by the device's name, see flops.h
 
-  ProcessGroup* group = nullptr;         // alone without
-  std::vector<MetricsSink*> sinks;       // of process 0
-  int64_t log_every = 1;                 // steps between figures in the sinks
+  ProcessGroup* group = nullptr;                          // alone without
+  std::vector<MetricsSink*> sinks;                        // of process 0
+  int64_t log_every = 1;                                  // steps between figures in the sinks
   std::function<void(const TrainProgress&)> on_progress;  // process 0, each step
   // Called every so many steps and at the end, on every process, with the weights of that step.
   // For samples and evaluations of the caller's own; its figures go into the sinks by itself.
@@ -84,15 +84,15 @@ struct TrainSummary {
   int64_t first_step = 1;  // of this call: behind the checkpoint where it resumed
   int64_t last_step = 0;   // done
   int64_t num_steps = 0;
-  bool stopped = false;    // by a signal or should_stop; a checkpoint (if any folder) holds the state
-  double loss = 0;         // mean over the last steps (at most 20)
+  bool stopped = false;  // by a signal or should_stop; a checkpoint (if any folder) holds the state
+  double loss = 0;       // mean over the last steps (at most 20)
   // The last evaluation's, by name ("loss", and the task's more figures); empty without.
   std::vector<std::pair<std::string, double>> evaluation;
   double best_held_out_loss = 0;
   int64_t best_step = 0;
   int64_t skipped_steps = 0;
-  int64_t tokens = 0;         // of this call, all processes'
-  double seconds = 0;         // of this call, evaluation and checkpoints included
+  int64_t tokens = 0;            // of this call, all processes'
+  double seconds = 0;            // of this call, evaluation and checkpoints included
   double tokens_per_second = 0;  // while training
   double peak_share = 0;
   int64_t peak_memory_bytes = 0;
