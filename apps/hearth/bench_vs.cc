@@ -9,8 +9,8 @@
 #include "apps/hearth/json_output.h"
 #include "apps/hearth/progress.h"
 #include "apps/hearth/terminal.h"
+#include "base/process.h"
 #include "comparison/machine.h"
-#include "comparison/process.h"
 #include "comparison/side_by_side.h"
 #include "runtime/engine/kv_check.h"
 

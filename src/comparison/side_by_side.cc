@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <set>
 
+#include "base/process.h"
 #include "comparison/figures.h"
 #include "comparison/llama_bench.h"
-#include "comparison/process.h"
 
 namespace hearth {
 namespace {

@@ -1,4 +1,4 @@
-#include "comparison/process.h"
+#include "base/process.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -109,20 +109,45 @@ bool ReadSome(const FileDescriptor& fd, std::string& text) {
   return count > 0;
 }
 
+// Asks whether to stop, and once sends the program SIGINT. False when its grace is over.
+class Stopper {
+ public:
+  Stopper(pid_t child, const ProcessOptions& options) : child_(child), options_(options) {}
+
+  bool MayGoOn(ProcessOutcome& outcome) {
+    if (!outcome.stopped && options_.should_stop && options_.should_stop()) {
+      outcome.stopped = true;
+      asked_ = Clock::now();
+      kill(-child_, SIGINT);
+    }
+    return !outcome.stopped || SecondsSince(asked_) < options_.grace_s;
+  }
+
+ private:
+  pid_t child_;
+  const ProcessOptions& options_;
+  Clock::time_point asked_;
+};
+
 // Reads both outputs until they are closed, the time is over or there is too much.
 void Collect(Pipe& output, Pipe& error, const ProcessOptions& options, Clock::time_point start,
-             ProcessOutcome& outcome) {
+             Stopper& stopper, ProcessOutcome& outcome) {
+  const double longest_wait_ms = options.should_stop ? 200 : 60000;
   while (output.read.open() || error.read.open()) {
     const double left = options.timeout_s - SecondsSince(start);
     if (left <= 0) {
       outcome.timed_out = true;
       return;
     }
+    if (!stopper.MayGoOn(outcome)) return;
     pollfd polled[2] = {{output.read.get(), POLLIN, 0}, {error.read.get(), POLLIN, 0}};
-    const int ready = poll(polled, 2, static_cast<int>(std::min(left * 1000 + 1, 60000.0)));
+    const int ready = poll(polled, 2, static_cast<int>(std::min(left * 1000 + 1, longest_wait_ms)));
     if (ready <= 0) continue;
     if (polled[0].revents != 0 && !ReadSome(output.read, outcome.output)) output.read.Close();
+    const size_t before = outcome.error_tail.size();
     if (polled[1].revents != 0 && !ReadSome(error.read, outcome.error_tail)) error.read.Close();
+    if (options.on_error_output && outcome.error_tail.size() > before)
+      options.on_error_output(std::string_view(outcome.error_tail).substr(before));
     if (outcome.error_tail.size() > 2 * kErrorTailBytes)
       outcome.error_tail.erase(0, outcome.error_tail.size() - kErrorTailBytes);
     if (outcome.output.size() > options.max_output_bytes) {
@@ -133,12 +158,12 @@ void Collect(Pipe& output, Pipe& error, const ProcessOptions& options, Clock::ti
 }
 
 // Waits for a program that has closed its outputs, still within its time.
-void Reap(pid_t child, const ProcessOptions& options, Clock::time_point start,
+void Reap(pid_t child, const ProcessOptions& options, Clock::time_point start, Stopper& stopper,
           ProcessOutcome& outcome) {
   int status = 0;
   rusage usage{};
   while (true) {
-    const bool kill_it = outcome.timed_out || outcome.too_much_output;
+    const bool kill_it = outcome.timed_out || outcome.too_much_output || !stopper.MayGoOn(outcome);
     if (kill_it) kill(-child, SIGKILL);
     const pid_t ended = wait4(child, &status, kill_it ? 0 : WNOHANG, &usage);
     if (ended == child) break;
@@ -206,8 +231,9 @@ Result<ProcessOutcome> RunProcess(const ProcessOptions& options) {
                      options.command[0] + " cannot be run: " + std::strerror(start_error));
   }
   ProcessOutcome outcome;
-  Collect(output, error, options, start, outcome);
-  Reap(child, options, start, outcome);
+  Stopper stopper(child, options);
+  Collect(output, error, options, start, stopper, outcome);
+  Reap(child, options, start, stopper, outcome);
   if (outcome.error_tail.size() > kErrorTailBytes)
     outcome.error_tail.erase(0, outcome.error_tail.size() - kErrorTailBytes);
   return outcome;
@@ -216,6 +242,7 @@ Result<ProcessOutcome> RunProcess(const ProcessOptions& options) {
 std::string DescribeEnd(const ProcessOutcome& outcome, double timeout_s) {
   if (outcome.timed_out)
     return "no end within " + std::to_string(static_cast<int64_t>(timeout_s)) + " s";
+  if (outcome.stopped) return "stopped";
   if (outcome.too_much_output) return "endless output";
   if (outcome.signal != 0) {
     return "killed by signal " + std::to_string(outcome.signal) + " (" + strsignal(outcome.signal) +

@@ -3,7 +3,9 @@
 // Threads: RunProcess may be called from one thread at a time of a process that starts no threads
 // meanwhile; a program dies with the thread that started it.
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,19 +19,28 @@ struct ProcessOptions {
   double timeout_s = 600;
   size_t max_output_bytes = size_t{16}
                             << 20;  // of standard output; a program that writes more ends
+  // Asked several times a second. True: the program gets SIGINT, so that it can save what it has,
+  // and is killed when it has not ended `grace_s` later.
+  std::function<bool()> should_stop;
+  double grace_s = 30;
+  // What it writes to standard error, as it comes.
+  std::function<void(std::string_view)> on_error_output;
 };
 
 struct ProcessOutcome {
   int exit_code = 0;
   int signal = 0;  // that ended it; 0: it ended by itself
   bool timed_out = false;
+  bool stopped = false;  // because should_stop said so, whatever its exit code
   bool too_much_output = false;
   std::string output;
   std::string error_tail;  // the last 4 KiB of standard error
   double seconds = 0;      // from its start to its end
   double peak_rss_mb = 0;  // the largest resident set of the program
 
-  bool ok() const { return exit_code == 0 && signal == 0 && !timed_out && !too_much_output; }
+  bool ok() const {
+    return exit_code == 0 && signal == 0 && !timed_out && !stopped && !too_much_output;
+  }
 };
 
 // Standard input is empty. At the time limit the program and all that it started are killed.

@@ -1,4 +1,4 @@
-#include "comparison/process.h"
+#include "base/process.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -35,6 +35,34 @@ TEST(Process, NamesTheSignalOfACrash) {
   EXPECT_EQ(outcome->signal, SIGILL);
   EXPECT_EQ(outcome->output, "before\n");
   EXPECT_EQ(DescribeEnd(*outcome, 20), "killed by signal 4 (Illegal instruction)");
+}
+
+// A program that is asked to stop may say a last word; one that does not heed is killed.
+TEST(Process, StopsWhenAsked) {
+  ProcessOptions options;
+  options.command = {"/bin/sh", "-c",
+                     "trap 'echo saved; exit 3' INT; sleep 20 >/dev/null 2>&1 & "
+                     "echo up >&2; wait"};
+  std::string errors;
+  options.on_error_output = [&](std::string_view text) { errors += text; };
+  options.should_stop = [&] { return errors == "up\n"; };
+  auto outcome = RunProcess(options);
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_TRUE(outcome->stopped);
+  EXPECT_FALSE(outcome->ok());
+  EXPECT_EQ(outcome->output, "saved\n");
+  EXPECT_EQ(outcome->exit_code, 3);
+  EXPECT_EQ(DescribeEnd(*outcome, 20), "stopped");
+  EXPECT_LT(outcome->seconds, 10);
+
+  options.command = {"/bin/sh", "-c", "trap '' INT; echo up >&2; sleep 20 & wait"};
+  options.grace_s = 0.3;
+  errors.clear();
+  outcome = RunProcess(options);
+  ASSERT_TRUE(outcome);
+  EXPECT_TRUE(outcome->stopped);
+  EXPECT_EQ(outcome->signal, SIGKILL);
+  EXPECT_LT(outcome->seconds, 10);
 }
 
 TEST(Process, EndsAtTheTimeLimitWithAllItStarted) {

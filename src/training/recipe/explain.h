@@ -1,0 +1,17 @@
+#pragma once
+// What a kind of stage reads and writes, for people: made of its declaration alone.
+
+#include <string>
+
+#include "training/recipe/stage.h"
+
+namespace hearth::forge {
+
+// For a terminal.
+std::string ExplainKind(const StageDeclaration& kind);
+// One line per kind.
+std::string ExplainKinds(const StageKinds& kinds);
+// The part of docs/recipes.md about kinds: a section each, with tables.
+std::string KindsAsMarkdown(const StageKinds& kinds);
+
+}  // namespace hearth::forge
