@@ -10,6 +10,9 @@ void AddCurate(CLI::App& app, Action& action);
 void AddDraft(CLI::App& app, Action& action);
 void AddGenerate(CLI::App& app, Action& action);
 void AddExport(CLI::App& app, Action& action);
+void AddReport(CLI::App& app, Action& action);
+void AddRun(CLI::App& app, Action& action);
+void AddStatus(CLI::App& app, Action& action);
 void AddVersion(CLI::App& app, Action& action);
 
 }  // namespace hearth::forge

@@ -23,6 +23,9 @@ int Main(int argc, char** argv) {
   AddGenerate(app, action);
   AddDraft(app, action);
   AddExport(app, action);
+  AddRun(app, action);
+  AddStatus(app, action);
+  AddReport(app, action);
   AddVersion(app, action);
   try {
     app.parse(argc, argv);

@@ -214,8 +214,10 @@ class Parser {
         ReadParameters(node, declaration.keys, StageKeys(), "a stage of kind " + declaration.name));
     if (declaration.FindKey("seed") != nullptr && node.Find("seed") == nullptr)
       stage.parameters.Set("seed", seed_);
-    if (const Status checked = stage.kind->Check(stage.parameters); !checked)
-      return ErrorAt(stage.line, "stage " + stage.name + ": " + checked.error().message);
+    if (declaration.check) {
+      if (const Status checked = declaration.check(stage.parameters); !checked)
+        return ErrorAt(stage.line, "stage " + stage.name + ": " + checked.error().message);
+    }
     recipe_.stages.push_back(std::move(stage));
     return {};
   }
