@@ -447,6 +447,27 @@ class RunTest(CliTest):
         texts = {self.run_json("--raw", "Once upon a time", *self.GREEDY, "--threads", n)["text"] for n in (1, 2, 3)}
         self.assertEqual(len(texts), 1)
 
+    def test_a_session_goes_on_in_another_process(self):
+        with tempfile.TemporaryDirectory() as folder:
+            session, alone = Path(folder) / "trip.json", Path(folder) / "alone.json"
+            first = self.run_json(TEXT, "--session", session, *self.GREEDY)
+            self.assertEqual(first["tokens"]["cached"], 0)
+            self.assertTrue(session.with_name("trip.json.kv").exists())
+            alone.write_bytes(session.read_bytes())  # the conversation without what was computed
+            second = self.run_json("What is a lighthouse?", "--session", session, *self.GREEDY)
+            self.assertGreater(second["tokens"]["prompt"], first["tokens"]["prompt"])
+            # whole blocks of 64 tokens of the first prompt at least
+            self.assertGreaterEqual(second["tokens"]["cached"], (first["tokens"]["prompt"] - 1) // 64 * 64 - 64)
+            computed = self.run_json("What is a lighthouse?", "--session", alone, *self.GREEDY)
+            self.assertEqual(computed["tokens"]["cached"], 0)
+            self.assertEqual(computed["text"], second["text"])
+            third = self.run_json("And a pier?", "--session", session, *self.GREEDY)
+            self.assertGreater(third["tokens"]["cached"], second["tokens"]["cached"] - 1)
+            # what another setting computed is not taken, and the answer says so
+            other = hearth("run", "And a ship?", "--session", session, "--kv-type", "int8", "--json", *self.GREEDY)
+            self.assertEqual(json.loads(self.assert_ok(other))["tokens"]["cached"], 0)
+            self.assertIn("KV type", other.stderr.decode())
+
     def test_reader_that_leaves_is_no_error_message(self):
         process = subprocess.Popen([HEARTH, "run", "--raw", "Once upon a time", "--max-tokens", "64"], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(HEARTH_MODEL=MODEL))

@@ -73,6 +73,7 @@ if [ -z "${HEARTH_FAKE:-}" ] && [ -d "$models/all-MiniLM-L6-v2" ]; then
   fi
 fi
 
+if [ -z "${HEARTH_FAKE:-}" ]; then export HEARTH_BIN=$bin HEARTH_MODEL=$model; fi
 "$work/venv/bin/python" -m unittest discover -s "$here" -p 'test_*.py' || failed=1
 (cd "$work/node" && node --test --test-reporter=spec openai.test.mjs) || failed=1
 sh "$here/curl_checks.sh" || failed=1
