@@ -69,6 +69,7 @@ void AddBench(CLI::App& app, Action& action) {
       ->take_all();
   AddThreadsFlag(*command, flags->model);
   AddPrecisionFlags(*command, flags->model);
+  AddKvMemoryFlag(*command, flags->model);
   command->add_flag("--quick", flags->quick, "Leave out long prompts, long contexts and batches");
   command->add_flag("--json", flags->json, "One JSON object");
   CLI::Option* vs =

@@ -1,5 +1,6 @@
 #include "apps/hearth/model_options.h"
 
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -16,6 +17,7 @@ constexpr const char* kDefaultModelName = "SmolLM2-135M-Instruct.Q4_1.gguf";
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxContext = 1 << 24;
 constexpr int kMaxDraft = 16;
+constexpr double kMaxKvMemory = 1e15;
 
 // ${VARIABLE:-~/FALLBACK}/hearth
 std::optional<std::string> UserDir(const char* variable, const char* fallback) {
@@ -25,6 +27,23 @@ std::optional<std::string> UserDir(const char* variable, const char* fallback) {
     return std::string(home) + "/" + fallback + "/hearth";
   }
   return std::nullopt;
+}
+
+// "512MiB", "1.5GiB": bytes as a decimal number, for the option's own conversion. Throws what CLI11
+// wants thrown.
+std::string ParseMemorySize(const std::string& text) {
+  static constexpr std::pair<const char*, double> kUnits[] = {{"MiB", 1 << 20}, {"GiB", 1 << 30}};
+  for (const auto& [unit, bytes] : kUnits) {
+    if (!text.ends_with(unit)) continue;
+    const std::string number = text.substr(0, text.size() - 3);
+    double value = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value,
+                                              std::chars_format::fixed);
+    if (error != std::errc() || end != number.data() + number.size()) break;
+    if (!(value > 0 && value * bytes <= kMaxKvMemory)) break;
+    return std::to_string(static_cast<int64_t>(value * bytes));
+  }
+  throw CLI::ValidationError(text + " is not a size such as 512MiB or 2GiB");
 }
 
 }  // namespace
@@ -75,6 +94,20 @@ void AddPrecisionFlags(CLI::App& command, ModelFlags& flags) {
       ->default_str("int8");
 }
 
+void AddKvMemoryFlag(CLI::App& command, ModelFlags& flags) {
+  command
+      .add_option("--kv-memory", flags.kv_memory,
+                  "Memory for what is kept of contexts, a draft's included, as 512MiB or 2GiB; "
+                  "without it four full contexts, at most a quarter of the machine's")
+      ->transform(CLI::Validator(
+          [](std::string& text) {
+            text = ParseMemorySize(text);
+            return std::string();
+          },
+          "", "size"))
+      ->type_name("SIZE");
+}
+
 void AddSpeculationFlags(CLI::App& command, ModelFlags& flags) {
   command
       .add_option("--draft", flags.draft,
@@ -99,6 +132,7 @@ void AddEngineFlags(CLI::App& command, ModelFlags& flags) {
   AddThreadsFlag(command, flags);
   AddContextFlag(command, flags);
   AddPrecisionFlags(command, flags);
+  AddKvMemoryFlag(command, flags);
   AddSpeculationFlags(command, flags);
 }
 
@@ -126,6 +160,7 @@ EngineOptions EngineOptionsOf(const ModelFlags& flags) {
   options.num_threads = flags.threads;
   options.context_length = flags.context_length;
   options.kv_type = flags.kv_type;
+  options.kv_budget_bytes = flags.kv_memory;
   options.activations = flags.activations;
   options.draft_path = flags.draft;
   options.max_draft = flags.draft_tokens;

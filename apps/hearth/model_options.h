@@ -18,6 +18,7 @@ struct ModelFlags {
   int threads = 0;
   int context_length = 0;
   KvType kv_type = KvType::kF16;
+  int64_t kv_memory = 0;  // bytes; 0: as the engine finds right
   ActivationType activations = ActivationType::kInt8;
   std::string draft;
   int draft_tokens = 5;
@@ -30,6 +31,7 @@ void AddThreadsFlag(CLI::App& command, ModelFlags& flags);
 void AddContextFlag(CLI::App& command, ModelFlags& flags);
 // --kv-type and --activations.
 void AddPrecisionFlags(CLI::App& command, ModelFlags& flags);
+void AddKvMemoryFlag(CLI::App& command, ModelFlags& flags);
 // --draft, --draft-tokens, --no-lookup.
 void AddSpeculationFlags(CLI::App& command, ModelFlags& flags);
 // All of these.

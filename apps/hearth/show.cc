@@ -10,7 +10,9 @@
 #include "apps/hearth/terminal.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/kv_check.h"
+#include "runtime/engine/kv_room.h"
 #include "runtime/gguf/gguf.h"
+#include "runtime/kernels/kernels.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace hearth {
@@ -55,15 +57,24 @@ TokenizerSummary SummariseTokenizer(const GgufFile& file) {
 struct Memory {
   int context = 0;
   int64_t weights = 0, kv = 0, overhead = kOverheadBytes;
+  int64_t kv_tokens = 0;  // that `kv` holds
   int64_t total() const { return weights + kv + overhead; }
 };
 
-// Errors: those of Engine::ContextLength.
-Result<Memory> MemoryNeeded(const ModelDescription& model, int asked_context) {
+// With --kv-memory what that holds, else what one context takes. Errors: those of
+// Engine::ContextLength and KvRoomFor.
+Result<Memory> MemoryNeeded(const ModelDescription& model, const ModelFlags& flags) {
   Memory memory;
-  HEARTH_ASSIGN_OR_RETURN(memory.context, Engine::ContextLength(model, asked_context));
+  HEARTH_ASSIGN_OR_RETURN(memory.context, Engine::ContextLength(model, flags.context_length));
   memory.weights = model.file_bytes;
   memory.kv = model.kv_bytes_per_token * memory.context;
+  memory.kv_tokens = memory.context;
+  if (flags.kv_memory > 0 && !model.is_embedding_model) {
+    HEARTH_ASSIGN_OR_RETURN(const KvRoom room,
+                            KvRoomFor(EngineOptionsOf(flags), BlockBytesOf(model), memory.context));
+    memory.kv = room.bytes;
+    memory.kv_tokens = int64_t{room.num_blocks} * kKvBlockTokens;
+  }
   return memory;
 }
 
@@ -101,6 +112,7 @@ Json ToJson(const ModelDescription& model, const TokenizerSummary& tokenizer,
   json["memory"] = {{"context", memory.context},
                     {"weights_bytes", memory.weights},
                     {"kv_bytes", memory.kv},
+                    {"kv_tokens", memory.kv_tokens},
                     {"overhead_bytes", memory.overhead},
                     {"total_bytes", memory.total()}};
   return json;
@@ -154,8 +166,12 @@ void PrintTable(const ModelDescription& model, const TokenizerSummary& tokenizer
   Print("\nmemory it will need\n");
   Print("  weights     " + FormatBytes(memory.weights) + "\n");
   if (memory.kv > 0) {
+    const bool one = memory.kv_tokens == memory.context;
     Print("  KV cache    " + FormatBytes(memory.kv) +
-          Format(" for a full context of %d tokens (", memory.context) +
+          (one ? Format(" for a full context of %d tokens (", memory.context)
+               : Format(" for %lld tokens, %.1f contexts of %d (",
+                        static_cast<long long>(memory.kv_tokens),
+                        static_cast<double>(memory.kv_tokens) / memory.context, memory.context)) +
           FormatBytes(model.kv_bytes_per_token) + " each)\n");
   }
   Print("  overhead    " + FormatBytes(memory.overhead) + " at most\n");
@@ -176,7 +192,7 @@ int Show(const ShowFlags& flags) {
   const Result<GgufFile> file = GgufFile::Open(*path);
   if (!file) return Fail(file.error());
   const TokenizerSummary tokenizer = SummariseTokenizer(*file);
-  const Result<Memory> memory = MemoryNeeded(*model, flags.model.context_length);
+  const Result<Memory> memory = MemoryNeeded(*model, flags.model);
   if (!memory) return Fail(memory.error());
   if (flags.json) {
     PrintJson(ToJson(*model, tokenizer, *memory));
@@ -197,11 +213,13 @@ void AddShow(CLI::App& app, Action& action) {
   AddModelFlag(*command, flags->model);
   AddContextFlag(*command, flags->model);
   AddPrecisionFlags(*command, flags->model);
+  AddKvMemoryFlag(*command, flags->model);
   command->add_flag("--template", flags->template_only, "Print the chat template and nothing else");
   command->add_flag("--json", flags->json, "One JSON object");
   AddExamples(*command,
               "  hearth show model.gguf\n"
               "  hearth show model.gguf --context 32768 --kv-type int8\n"
+              "  hearth show model.gguf --kv-memory 2GiB\n"
               "  hearth show model.gguf --template\n"
               "  hearth show model.gguf --json | jq .memory.total_bytes");
   command->callback([&action, flags, positional, model] {

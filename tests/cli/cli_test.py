@@ -132,7 +132,8 @@ class UsageTest(CliTest):
 
     def test_wrong_command_lines_exit_with_2(self):
         for arguments in ([], ["fly"], ["run", "--wings", "hi"], ["run", "hi", "--temperature", "hot"], ["run", "hi", "--top-p", "2"],
-                          ["run", "hi", "--threads", "-1"], ["run", "hi", "--kv-type", "f64"], ["run", "hi", "--stop", ""],
+                          ["run", "hi", "--threads", "-1"], ["run", "hi", "--kv-type", "f64"],
+                          ["run", "hi", "--kv-memory", "lots"], ["serve", "--kv-memory", "-1GiB"], ["chat", "--kv-memory", "12"], ["run", "hi", "--stop", ""],
                           ["perplexity"], ["perplexity", "--file", "x", "--context", "0"], ["show", "a", "b"]):
             with self.subTest(arguments):
                 self.assert_error(hearth(*arguments), 2)
@@ -190,6 +191,12 @@ class ModelFileTest(CliTest):
         self.assertEqual(template, shown["chat_template"])
         smaller = json.loads(self.assert_ok(hearth("show", "--json", "--context", 1000, "--kv-type", "int8")))
         self.assertLess(smaller["memory"]["kv_bytes"], shown["memory"]["kv_bytes"])
+        limited = json.loads(self.assert_ok(hearth("show", "--json", "--kv-memory", "512MiB")))["memory"]
+        self.assertLessEqual(limited["kv_bytes"], 512 << 20)
+        self.assertGreater(limited["kv_bytes"], 500 << 20)
+        self.assertEqual(limited["kv_tokens"] * shown["kv_bytes_per_token"], limited["kv_bytes"])
+        self.assertIn(f"for {limited['kv_tokens']} tokens", self.assert_ok(hearth("show", "--kv-memory", "0.5GiB")))
+        self.assert_error(hearth("show", "--kv-memory", "1MiB"), 1, "needs", "bytes of KV cache")
 
 
 class ContextTest(CliTest):
@@ -467,6 +474,11 @@ class RunTest(CliTest):
             other = hearth("run", "And a ship?", "--session", session, "--kv-type", "int8", "--json", *self.GREEDY)
             self.assertEqual(json.loads(self.assert_ok(other))["tokens"]["cached"], 0)
             self.assertIn("KV type", other.stderr.decode())
+
+    def test_kv_memory_is_a_limit(self):
+        self.assert_error(hearth("run", "hi", "--kv-memory", "1MiB"), 1, "KV cache", "budget")
+        answer = self.run_json("Once upon a time", "--context", 256, "--kv-memory", "8MiB", *self.GREEDY)
+        self.assertEqual(answer["text"], self.run_json("Once upon a time", *self.GREEDY)["text"])
 
     def test_reader_that_leaves_is_no_error_message(self):
         process = subprocess.Popen([HEARTH, "run", "--raw", "Once upon a time", "--max-tokens", "64"], stdin=subprocess.DEVNULL,

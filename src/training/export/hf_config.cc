@@ -34,7 +34,7 @@ bool Near(const std::vector<float>& a, const std::vector<float>& b) {
 // What config.json makes of these settings, read by the kit as any other.
 std::vector<float> FactorsOf(const Ordered& config) {
   GgufWriter unused;
-  const auto model = SetHyperparameters(Json(config), /*pooling=*/0, unused);
+  const auto model = SetHyperparameters(Json(config), {}, unused);
   return model ? model->rope_factors : std::vector<float>();
 }
 

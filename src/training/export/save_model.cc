@@ -102,7 +102,7 @@ Status SetMetadata(const DecoderConfig& config, const SourceModel& source, GgufW
     json = ParseJsonObject(text, "config.json");
   }
   if (!json) return tl::unexpected<Error>(json.error());
-  HEARTH_RETURN_IF_ERROR(SetHyperparameters(*json, /*pooling=*/0, writer).map([](const auto&) {}));
+  HEARTH_RETURN_IF_ERROR(SetHyperparameters(*json, {}, writer).map([](const auto&) {}));
   if (!source.checkpoint) return {};
   writer.SetString("general.name", fs::weakly_canonical(source.folder).filename().string());
   return SetTokenizer(source.folder, /*is_bert=*/false, config.vocab_size, writer);
