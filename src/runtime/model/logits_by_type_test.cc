@@ -1,6 +1,6 @@
 // How far int8 activations move the logits, for every weight type and architecture: against float32
-// on the dequantised weights, so that the rounding of the weights themselves is left out. That float
-// path is held to transformers by src/kit/convert_test.cc.
+// on the dequantised weights, so that the rounding of the weights themselves is left out. That
+// float path is held to transformers by src/kit/convert_test.cc.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -20,8 +20,8 @@ using hearth::testing::TinyModelOptions;
 
 constexpr int kTokens = 64;
 constexpr TensorType kTypes[] = {
-    TensorType::kF32,  TensorType::kF16,  TensorType::kBF16, TensorType::kQ4_0, TensorType::kQ4_1,
-    TensorType::kQ5_0, TensorType::kQ5_1, TensorType::kQ8_0, TensorType::kQ2_K, TensorType::kQ3_K,
+    TensorType::kF32,  TensorType::kF16,  TensorType::kBF16, TensorType::kQ4_0,  TensorType::kQ4_1,
+    TensorType::kQ5_0, TensorType::kQ5_1, TensorType::kQ8_0, TensorType::kQ2_K,  TensorType::kQ3_K,
     TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kIQ4_NL};
 
 class LogitsByType : public ::testing::TestWithParam<const char*> {
