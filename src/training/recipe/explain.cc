@@ -65,12 +65,12 @@ std::string ExplainKind(const StageDeclaration& kind) {
   return text;
 }
 
-std::string ExplainKinds(const StageKinds& kinds) {
+std::string ExplainKinds(const std::vector<const StageDeclaration*>& kinds) {
   size_t width = 0;
-  for (const StageKind* kind : kinds) width = std::max(width, kind->declaration().name.size());
+  for (const StageDeclaration* kind : kinds) width = std::max(width, kind->name.size());
   std::string text;
-  for (const StageKind* kind : kinds) {
-    const StageDeclaration& declaration = kind->declaration();
+  for (const StageDeclaration* kind : kinds) {
+    const StageDeclaration& declaration = *kind;
     // The first sentence.
     const size_t stop = declaration.summary.find(". ");
     text += declaration.name + std::string(width + 2 - declaration.name.size(), ' ') +
@@ -79,10 +79,10 @@ std::string ExplainKinds(const StageKinds& kinds) {
   return text;
 }
 
-std::string KindsAsMarkdown(const StageKinds& kinds) {
+std::string KindsAsMarkdown(const std::vector<const StageDeclaration*>& kinds) {
   std::string text;
-  for (const StageKind* kind : kinds) {
-    const StageDeclaration& declaration = kind->declaration();
+  for (const StageDeclaration* kind : kinds) {
+    const StageDeclaration& declaration = *kind;
     text += "### " + declaration.name + "\n\n" + declaration.summary + "\n\n";
     text += "| key | value | default | |\n| --- | --- | --- | --- |\n";
     for (const KeySpec& key : declaration.keys) {

@@ -101,10 +101,10 @@ TEST(Explain, SaysEveryKeyAndOutput) {
     EXPECT_NE(text.find("  " + key.name + ": " + DescribeType(key)), std::string::npos) << key.name;
   EXPECT_NE(text.find("learning_rate: a number, 0 to 1; default 0.5"), std::string::npos) << text;
   const testing::JoinKind join;
-  EXPECT_NE(
-      KindsAsMarkdown({&join}).find("| `num_threads` | a whole number, 1 to 64 | `1` | Threads "
-                                    "(changes no result) |"),
-      std::string::npos);
+  EXPECT_NE(KindsAsMarkdown({&join.declaration()})
+                .find("| `num_threads` | a whole number, 1 to 64 | `1` | Threads "
+                      "(changes no result) |"),
+            std::string::npos);
 }
 
 }  // namespace

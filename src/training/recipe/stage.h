@@ -45,6 +45,8 @@ struct StageDeclaration {
   std::string summary;  // a sentence or two
   std::vector<KeySpec> keys;
   std::vector<OutputSpec> outputs;  // the first is what a bare stage name means
+  // What keys say about each other; the message names the key. May be empty.
+  std::function<Status(const Parameters&)> check;
 
   const KeySpec* FindKey(std::string_view key) const;
   const OutputSpec* FindOutput(std::string_view output) const;
@@ -112,8 +114,6 @@ class StageKind {
  public:
   virtual ~StageKind() = default;
   virtual const StageDeclaration& declaration() const = 0;
-  // What keys say about each other, e.g. "lora_r needs adapter: lora". The message names the key.
-  virtual Status Check(const Parameters& /*parameters*/) const { return {}; }
   // Writes every declared output that is not optional. Errors say which input and what; kCancelled
   // when asked to stop. Exceptions of libraries are caught by the runner.
   virtual Result<StageResult> Run(const StageContext& context) const = 0;

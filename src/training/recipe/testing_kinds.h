@@ -57,10 +57,6 @@ class JoinKind final : public StageKind {
 class CountKind final : public StageKind {
  public:
   const StageDeclaration& declaration() const override { return declaration_; }
-  Status Check(const Parameters& parameters) const override {
-    if (parameters.Int("steps") % parameters.Int("stride") == 0) return {};
-    return MakeError(ErrorCode::kInvalidArgument, "steps must be a multiple of stride");
-  }
   Result<StageResult> Run(const StageContext& context) const override {
     ++runs;
     const Parameters& parameters = context.parameters();
@@ -112,7 +108,11 @@ class CountKind final : public StageKind {
        KeySpec::Int("seed", "Where to begin").Default(0).Range(0, 1 << 20)},
       {{"model", "model.bin", content::kModel, "What was counted"},
        {"curves", kCurvesFile, content::kCurves, "The loss by step"},
-       {"samples", "samples.jsonl", content::kSamples, "Texts", true}}};
+       {"samples", "samples.jsonl", content::kSamples, "Texts", true}},
+      [](const Parameters& parameters) -> Status {
+        if (parameters.Int("steps") % parameters.Int("stride") == 0) return {};
+        return MakeError(ErrorCode::kInvalidArgument, "steps must be a multiple of stride");
+      }};
 };
 
 }  // namespace hearth::forge::testing
