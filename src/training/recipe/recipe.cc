@@ -71,8 +71,11 @@ class Parser {
         const Parameters own,
         ReadParameters(root, RecipeKeys(), {"files", "stages", "targets"}, "a recipe"));
     recipe_.name = own.Has("name") ? own.String("name") : options_.default_name;
-    if (own.Has("name"))
-      HEARTH_RETURN_IF_ERROR(CheckName("name", *root.Find("name"), recipe_.name));
+    if (!IsRunName(recipe_.name)) {
+      return ErrorAt(own.LineOf("name"), "name must be letters, digits, _, - and ., at most " +
+                                             std::to_string(kMaxNameBytes) + ", is " +
+                                             recipe_.name.substr(0, 2 * kMaxNameBytes));
+    }
     recipe_.description = TextOf(own, "description");
     seed_ = own.Int("seed");
     HEARTH_RETURN_IF_ERROR(ReadFiles(root));
@@ -404,6 +407,12 @@ bool IsRecipeName(std::string_view name) {
            c == '-';
   };
   return !name.empty() && name.size() <= kMaxNameBytes && std::ranges::all_of(name, ok);
+}
+
+bool IsRunName(std::string_view name) {
+  std::string without_dots(name);
+  std::ranges::replace(without_dots, '.', '_');
+  return IsRecipeName(without_dots) && name.front() != '.';
 }
 
 int Recipe::FindStage(std::string_view stage) const {

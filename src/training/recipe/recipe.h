@@ -93,8 +93,10 @@ struct RecipeOptions {
   std::vector<std::string> overrides;  // STAGE.KEY=VALUE, or KEY=VALUE of the recipe itself
 };
 
-// Letters, digits, _ and -, at most 60: what recipes, stages and files may be called.
+// Letters, digits, _ and -, at most 60: what stages and files may be called.
 bool IsRecipeName(std::string_view name);
+// What a recipe may be called: dots too, but not the first letter.
+bool IsRunName(std::string_view name);
 
 // Puts STAGE.KEY=VALUE (or KEY=VALUE), VALUE as YAML, into the tree as if it stood in the file.
 // Errors begin "--set TEXT: ".

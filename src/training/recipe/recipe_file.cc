@@ -77,7 +77,7 @@ Result<Recipe> LoadRecipe(const std::string& path, const StageKinds& kinds,
   options.folder = std::filesystem::path(path).parent_path().string();
   if (options.folder.empty()) options.folder = ".";
   const std::string stem = std::filesystem::path(path).stem().string();
-  options.default_name = IsRecipeName(stem) ? stem : "recipe";
+  options.default_name = IsRunName(stem) ? stem : "recipe";
   options.variable = VariableOfEnvironment;
   options.overrides = overrides;
   Result<Recipe> recipe = ParseRecipe(text, kinds, options);

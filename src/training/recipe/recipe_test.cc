@@ -83,6 +83,8 @@ TEST_F(RecipeTest, ErrorsNameTheLineAndTheNearestName) {
       "line 3: figure must be STAGE.NAME of a stage here, is b.loss");
   EXPECT_EQ(ErrorOf("stages:\n  - {name: a/../b, kind: count}\n"),
             "line 2: the name of a stage must be letters, digits, _ and -, at most 60, is a/../b");
+  EXPECT_EQ(ErrorOf("name: ../x\nstages: []\n"),
+            "line 1: name must be letters, digits, _, - and ., at most 60, is ../x");
   EXPECT_EQ(ErrorOf("- a\n"), "line 1: a recipe is a mapping with the key stages, this is a list");
   EXPECT_EQ(ErrorOf(""), "line 1: a recipe is a mapping with the key stages, this is empty");
 }

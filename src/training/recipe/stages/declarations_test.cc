@@ -29,7 +29,6 @@ class DeclaredOnly final : public StageKind {
 
 // What docs/recipes.md says of kinds is made from their declarations:
 //   hearth-forge run --explain all --markdown
-TEST(Stages, Zwrite) { testing::WriteText("/tmp/kinds.md", KindsAsMarkdown(AllDeclarations())); }
 TEST(Stages, ThePageAboutRecipesIsCurrent) {
   const std::string page = ReadText("docs/recipes.md");
   const std::string begin = "<!-- made by: hearth-forge run --explain all --markdown -->\n\n";
