@@ -40,7 +40,8 @@ class DraftInTheRuntime : public ::testing::Test {
 
 class TakeAll : public DraftBudget {
  public:
-  bool WorthDrafting(double) override { return true; }
+  bool WorthDrafting(const DraftCost&) override { return true; }
+  void Spent(double) override {}
   bool Take(float) override { return true; }
 };
 

@@ -118,7 +118,9 @@ Result<MadeConversations> GenerateAll(const Decoder& decoder, const ChatTokenize
                                       GeneratorOptions generator_options,
                                       const ConversationOptions& conversations) {
   HEARTH_RETURN_IF_ERROR(CheckOptions(generator_options, conversations));
-  Generator generator(decoder, Settled(std::move(generator_options), conversations, decoder, chat));
+  HEARTH_ASSIGN_OR_RETURN(const GeneratorOptions settled,
+                          Settled(std::move(generator_options), conversations, decoder, chat));
+  Generator generator(decoder, settled);
   MadeConversations made;
   HEARTH_ASSIGN_OR_RETURN(
       made.statistics,

@@ -430,10 +430,11 @@ Result<TrainSummary> Train(TrainingTask& task, BatchSource& train, BatchSource* 
   if (options.handle_signals) signals.emplace();
   const DeterministicScope deterministic(options.deterministic);
   Run run(task, train, held_out, options);
-  HEARTH_RETURN_IF_ERROR(CatchTorch("trainer", [&]() -> Status {
+  const Status status = CatchTorch("trainer", [&]() -> Status {
     HEARTH_RETURN_IF_ERROR(run.Prepare());
     return run.ToTheEnd();
-  }));
+  });
+  HEARTH_RETURN_IF_ERROR(status);
   return run.summary();
 }
 

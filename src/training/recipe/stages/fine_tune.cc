@@ -79,7 +79,7 @@ Result<Trained> Tune(const StageContext& context, bool with_adapter) {
   return Trained{std::move(task), std::move(result)};
 }
 
-class Sft final : public StageKind {
+class SftKind final : public StageKind {
  public:
   const StageDeclaration& declaration() const override { return SftDeclaration(); }
   Result<StageResult> Run(const StageContext& context) const override {
@@ -92,7 +92,7 @@ class Sft final : public StageKind {
   }
 };
 
-class Lora final : public StageKind {
+class LoraKind final : public StageKind {
  public:
   const StageDeclaration& declaration() const override { return LoraDeclaration(); }
   Result<StageResult> Run(const StageContext& context) const override {
@@ -109,12 +109,12 @@ class Lora final : public StageKind {
 }  // namespace
 
 const StageKind& SftStage() {
-  static const Sft kind;
+  static const SftKind kind;
   return kind;
 }
 
 const StageKind& LoraStage() {
-  static const Lora kind;
+  static const LoraKind kind;
   return kind;
 }
 
