@@ -89,6 +89,7 @@ TEST_F(DraftInTheRuntime, AHeadGuessesThereWhatItGuessesHere) {
     head_options.integer_activations = false;
     auto head = StateHead::Load(std::move(*head_file), **decoder, *base_file, pool, head_options);
     ASSERT_TRUE(head) << head.error().message;
+    ASSERT_TRUE((*head)->ReserveKv(4));
     auto kv = KvCacheStorage::Create((*decoder)->kv_shape(KvStorage::kF16), 1);
     ASSERT_TRUE(kv);
 
