@@ -751,6 +751,7 @@ class TerminalTest(CliTest):
                 chat.wait_for(r"\.\. ")
             chat.send("Go on.\r")
             self.assert_bar(chat.wait_for("max-tokens"), "Reading the prompt")
+            chat.wait_for("> ")  # what is typed before the line editor is ready is lost
             chat.send("\x04")
             self.assertEqual(chat.close(), 0)
 
