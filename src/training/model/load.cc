@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstring>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -77,6 +78,17 @@ Status CopyInto(const std::string& name, const Source& source, bool permuted, in
   return {};
 }
 
+// A weight that the decoder would leave out (a bias, a norm of another architecture's) makes
+// another model. What is refused lies in layers: `layers` is how their names begin, `derived` how
+// those end that follow from the configuration.
+Status RefuseUnknown(const std::string& name, const std::set<std::string>& known,
+                     const std::string& layers, const std::string& derived,
+                     const std::string& architecture) {
+  if (!name.starts_with(layers) || name.ends_with(derived) || known.contains(name)) return {};
+  return MakeError(ErrorCode::kUnsupported,
+                   "tensor " + name + " has no place in a model of type " + architecture);
+}
+
 }  // namespace
 
 std::string GgufNameOf(const std::string& name) {
@@ -122,6 +134,11 @@ Status Decoder::LoadFolder(const std::string& path, const DecoderOptions& option
   HEARTH_ASSIGN_OR_RETURN(config_, ConfigFromFolder(path));
   HEARTH_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(path));
   Allocate(options);
+  std::set<std::string> known;
+  for (const NamedTensor& parameter : Parameters()) known.insert(parameter.name);
+  for (const auto& [name, tensor] : checkpoint.tensors())
+    HEARTH_RETURN_IF_ERROR(
+        RefuseUnknown(name, known, "model.layers.", ".rotary_emb.inv_freq", config_.architecture));
   for (const NamedTensor& parameter : Parameters()) {
     const auto found = checkpoint.tensors().find(parameter.name);
     if (found == checkpoint.tensors().end())
@@ -138,6 +155,11 @@ Status Decoder::LoadGguf(const std::string& path, const DecoderOptions& options)
   HEARTH_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
   HEARTH_ASSIGN_OR_RETURN(config_, ConfigFromGguf(file));
   Allocate(options);
+  std::set<std::string> known;
+  for (const NamedTensor& parameter : Parameters()) known.insert(GgufNameOf(parameter.name));
+  for (const GgufTensor& tensor : file.tensors())
+    HEARTH_RETURN_IF_ERROR(
+        RefuseUnknown(tensor.name, known, "blk.", ".attn_rot_embd.weight", config_.architecture));
   for (const NamedTensor& parameter : Parameters()) {
     const bool permuted =
         config_.architecture == "llama" && (parameter.name.find("q_proj") != std::string::npos ||

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "base/thread_pool.h"
+#include "kit/safetensors_writer.h"
 #include "runtime/gguf/gguf_writer.h"
 #include "runtime/model/decoder.h"
 #include "runtime/model/testing/tiny_model.h"
@@ -113,6 +114,49 @@ TEST(DecoderLoad, FilesThatCannotBeOneAreToldApart) {
   options.architecture = "qwen3";
   ASSERT_TRUE(testing::WriteTinyModel(other.path(), options));
   EXPECT_THAT(LoadError(other.path()), HasSubstr("qwen3"));
+}
+
+TEST(DecoderLoad, WeightsWithoutAPlaceAreRefused) {
+  const TemporaryFile good("-plain.gguf"), biased("-biased.gguf");
+  ASSERT_TRUE(testing::WriteTinyModel(good.path(), Tiny("llama", true, false, TensorType::kF32)));
+  const auto file = GgufFile::Open(good.path());
+  const auto with = [&](const char* name) {
+    GgufWriter writer;
+    for (const auto& [key, value] : file->metadata()) writer.Set(key, value);
+    for (const GgufTensor& tensor : file->tensors())
+      writer.AddTensor(tensor.name, tensor.type, tensor.shape, tensor.data);
+    const std::vector<float> values(4, 1.0f);
+    writer.AddTensor(name, TensorType::kF32, {4}, std::as_bytes(std::span(values)));
+    EXPECT_TRUE(writer.Write(biased.path()));
+    return LoadError(biased.path());
+  };
+  EXPECT_THAT(with("blk.0.attn_q.bias"), HasSubstr("tensor blk.0.attn_q.bias has no place"));
+  // Frequencies follow from the configuration; old converters kept them.
+  EXPECT_EQ(with("blk.0.attn_rot_embd.weight"), "");
+}
+
+TEST(DecoderLoad, WeightsWithoutAPlaceInAFolderAreRefused) {
+  const std::string folder =
+      std::filesystem::temp_directory_path() / ("hearth-" + std::to_string(getpid()) + "-folder");
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/config.json")
+      << R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 96,
+             "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+             "vocab_size": 32, "max_position_embeddings": 128, "rms_norm_eps": 1e-5,
+             "rope_theta": 10000.0, "tie_word_embeddings": true})";
+  const auto error_with = [&](const char* name) {
+    const std::vector<float> values(4, 1.0f);
+    SafetensorsWriter writer;
+    writer.AddTensor(name, TensorType::kF32, {4}, [&](const SafetensorsWriter::TensorSink& sink) {
+      return sink(std::as_bytes(std::span(values)));
+    });
+    EXPECT_TRUE(writer.Write(folder + "/model.safetensors"));
+    return LoadError(folder);
+  };
+  EXPECT_THAT(error_with("model.layers.0.self_attn.q_proj.bias"),
+              HasSubstr("model.layers.0.self_attn.q_proj.bias has no place"));
+  EXPECT_THAT(error_with("model.layers.0.self_attn.rotary_emb.inv_freq"), HasSubstr("is missing"));
+  std::filesystem::remove_all(folder);
 }
 
 TEST(DecoderLoad, MissingAndMisshapenTensorsAreNamed) {
