@@ -111,7 +111,7 @@ class Accumulator {
 // A decoder with its KV cache, fed a text chunk by chunk.
 class Reader {
  public:
-  static constexpr int kChunk = 256, kRows = 16;
+  static constexpr int kChunk = 512, kRows = 128;
 
   Reader(const GgufFile& file, int num_tokens, bool integer_activations) : pool_(0) {
     DecoderOptions options;
