@@ -100,9 +100,22 @@ inline __m256i StartValue(const ActBlock& x, int which) {
   }
 }
 
+// Eight rows of a block into their half of a panel's.
+template <class Format>
+inline void StoreWeights(const Weights& w, int rows, PanelBlock* panel) {
+  constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
+#pragma GCC unroll 8
+  for (int g = 0; g < 8; ++g)
+    _mm256_store_si256(reinterpret_cast<__m256i*>(panel->codes[g] + 32 * rows), w.codes[g]);
+  _mm256_store_ps(panel->scale[0] + 8 * rows, w.scale[0]);
+  if constexpr (kTraits.scale_per_16) _mm256_store_ps(panel->scale[1] + 8 * rows, w.scale[1]);
+  if constexpr (kTraits.has_min) _mm256_store_ps(panel->min[0] + 8 * rows, w.min[0]);
+  if constexpr (kTraits.has_min && kTraits.scale_per_16)
+    _mm256_store_ps(panel->min[1] + 8 * rows, w.min[1]);
+}
+
 template <class Format>
 void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept {
-  constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
   const auto* strip = reinterpret_cast<const uint8_t*>(bytes);
   for (int block = 0; block < num_blocks; block += Format::kBlocks, strip += Format::kGroupBytes) {
     const typename Format::Group group = Format::Open(strip);
@@ -112,15 +125,7 @@ void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept 
       for (int rows = 0; rows < 2; ++rows) {
         Weights w;
         Format::Block(strip, group, b, rows, w);
-#pragma GCC unroll 8
-        for (int g = 0; g < 8; ++g) {
-          _mm256_store_si256(reinterpret_cast<__m256i*>(panel->codes[g] + 32 * rows), w.codes[g]);
-        }
-        _mm256_store_ps(panel->scale[0] + 8 * rows, w.scale[0]);
-        if constexpr (kTraits.scale_per_16) _mm256_store_ps(panel->scale[1] + 8 * rows, w.scale[1]);
-        if constexpr (kTraits.has_min) _mm256_store_ps(panel->min[0] + 8 * rows, w.min[0]);
-        if constexpr (kTraits.has_min && kTraits.scale_per_16)
-          _mm256_store_ps(panel->min[1] + 8 * rows, w.min[1]);
+        StoreWeights<Format>(w, rows, panel);
       }
     }
   }

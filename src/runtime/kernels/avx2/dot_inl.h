@@ -47,10 +47,25 @@ inline __m256i AddGroups(const __m256i* codes, const int8_t* q, __m256i sum) {
   return sum;
 }
 
+// pairs += codes * a broadcast dword of activations, for both halves of the rows. Written in
+// assembly because g++ 12 keeps the sums of such a loop in memory and stores each after every
+// addition, which halves its speed.
+inline void AddPairs(__m256i low, __m256i high, const int8_t* q, __m256i& low_pairs,
+                     __m256i& high_pairs) {
+  __m256i activations, products;
+  asm("vpbroadcastd %[q], %[activations]\n\t"
+      "vpmaddubsw %[activations], %[low], %[products]\n\t"
+      "vpaddw %[products], %[low_pairs], %[low_pairs]\n\t"
+      "vpmaddubsw %[activations], %[high], %[activations]\n\t"
+      "vpaddw %[activations], %[high_pairs], %[high_pairs]"
+      : [low_pairs] "+x"(low_pairs), [high_pairs] "+x"(high_pairs),
+        [activations] "=&x"(activations), [products] "=&x"(products)
+      : [q] "m"(*reinterpret_cast<const int32_t*>(q)), [low] "x"(low), [high] "x"(high));
+}
+
 // kStep groups of kColumns columns, all 16 rows, widened at once. A broadcast activation dword
-// serves both halves of the rows, a weight vector all columns; with six columns twelve of the
-// sixteen registers hold sums. The loop over groups stays one: unrolled, the compiler moves all
-// products to the front and has them wait in memory.
+// serves both halves of the rows, a weight vector all columns. The loop over groups stays one:
+// unrolled, the compiler moves all products to the front and has them wait in memory.
 template <class Format, int kColumns, int kStep>
 inline void AddManyGroups(const PanelBlock& panel, const ActBlock* tile, int first,
                           __m256i (*sum)[kColumns]) {
@@ -61,11 +76,8 @@ inline void AddManyGroups(const PanelBlock& panel, const ActBlock* tile, int fir
   for (int g = first; g < first + kStep; ++g) {
     const __m256i low = LoadVector(panel.codes[g]), high = LoadVector(panel.codes[g] + 32);
 #pragma GCC unroll 6
-    for (int c = 0; c < kColumns; ++c) {
-      const __m256i activations = BroadcastDword(tile[c].q + 4 * g);
-      pairs[0][c] = _mm256_add_epi16(pairs[0][c], PairProducts<Format>(low, activations));
-      pairs[1][c] = _mm256_add_epi16(pairs[1][c], PairProducts<Format>(high, activations));
-    }
+    for (int c = 0; c < kColumns; ++c)
+      AddPairs(low, high, tile[c].q + 4 * g, pairs[0][c], pairs[1][c]);
   }
 #pragma GCC unroll 6
   for (int c = 0; c < kColumns; ++c) {

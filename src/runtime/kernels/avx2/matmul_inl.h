@@ -33,28 +33,8 @@ inline __m256 AddBlock(const Weights& w, const ActBlock& x, __m256 acc) {
   return acc;
 }
 
-template <class Format, int kColumns>
-void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out,
-                size_t out_stride) {
-  constexpr int kBlockBytes = Format::kGroupBytes / Format::kBlocks;
-  __m256 acc[2][kColumns];
-#pragma GCC unroll 8
-  for (int c = 0; c < kColumns; ++c) acc[0][c] = acc[1][c] = _mm256_setzero_ps();
-  for (int block = 0; block < num_blocks; block += Format::kBlocks, strip += Format::kGroupBytes) {
-    const typename Format::Group group = Format::Open(strip);
-#pragma GCC unroll 1
-    for (int b = 0; b < Format::kBlocks; ++b, tile += kColumns) {
-      PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes);
-#pragma GCC unroll 1
-      for (int rows = 0; rows < 2; ++rows) {
-        Weights w;
-        Format::Block(strip, group, b, rows, w);
-#pragma GCC unroll 1
-        for (int c = 0; c < kColumns; ++c)
-          acc[rows][c] = AddBlock<Format>(w, tile[c], acc[rows][c]);
-      }
-    }
-  }
+template <int kColumns>
+inline void StoreColumns(const __m256 (*acc)[kColumns], float* out, size_t out_stride) {
 #pragma GCC unroll 8
   for (int c = 0; c < kColumns; ++c) {
     _mm256_storeu_ps(out + c * out_stride, acc[0][c]);
@@ -63,14 +43,24 @@ void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, floa
 }
 
 template <class Format>
-void Few(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns, float* out,
-         size_t out_stride) noexcept {
-  using Function = void (*)(const uint8_t*, int, const ActBlock*, float*, size_t);
-  static constexpr Function kByColumns[kFewColumns] = {
-      FewColumns<Format, 1>, FewColumns<Format, 2>, FewColumns<Format, 3>, FewColumns<Format, 4>,
-      FewColumns<Format, 5>, FewColumns<Format, 6>, FewColumns<Format, 7>, FewColumns<Format, 8>};
-  kByColumns[num_columns - 1](reinterpret_cast<const uint8_t*>(strip), num_blocks, tile, out,
-                              out_stride);
+void OneColumn(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out, size_t) {
+  constexpr int kBlockBytes = Format::kGroupBytes / Format::kBlocks;
+  __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+  for (int block = 0; block < num_blocks; block += Format::kBlocks, strip += Format::kGroupBytes) {
+    const typename Format::Group group = Format::Open(strip);
+#pragma GCC unroll 1
+    for (int b = 0; b < Format::kBlocks; ++b, ++tile) {
+      PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes);
+#pragma GCC unroll 1
+      for (int rows = 0; rows < 2; ++rows) {
+        Weights w;
+        Format::Block(strip, group, b, rows, w);
+        acc[rows] = AddBlock<Format>(w, *tile, acc[rows]);
+      }
+    }
+  }
+  _mm256_storeu_ps(out, acc[0]);
+  _mm256_storeu_ps(out + 8, acc[1]);
 }
 
 // One block of kColumns columns, all 16 rows. The float accumulators wait in memory meanwhile.
@@ -116,6 +106,52 @@ inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile, __m256 
   }
 }
 
+// Columns share what they load: each block of the strip is taken apart into a panel of one block,
+// which never leaves the first-level cache.
+template <class Format, int kColumns>
+void FewByPanel(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out,
+                size_t out_stride) {
+  constexpr int kBlockBytes = Format::kGroupBytes / Format::kBlocks;
+  // Six at once need every register; here, beside the unpacking, g++ 12 runs out of them.
+  constexpr int kFirst =
+      kColumns < kColumnsAtOnce<Format> || kColumns <= 4 ? kColumns : (kColumns + 1) / 2;
+  constexpr int kRest = kColumns - kFirst;
+  __m256 first[2][kFirst], rest[2][kRest > 0 ? kRest : 1];
+#pragma GCC unroll 8
+  for (int c = 0; c < kFirst; ++c) first[0][c] = first[1][c] = _mm256_setzero_ps();
+#pragma GCC unroll 8
+  for (int c = 0; c < kRest; ++c) rest[0][c] = rest[1][c] = _mm256_setzero_ps();
+  PanelBlock panel;
+  for (int block = 0; block < num_blocks; block += Format::kBlocks, strip += Format::kGroupBytes) {
+    const typename Format::Group group = Format::Open(strip);
+#pragma GCC unroll 1
+    for (int b = 0; b < Format::kBlocks; ++b, tile += kColumns) {
+      PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes);
+#pragma GCC unroll 1
+      for (int rows = 0; rows < 2; ++rows) {
+        Weights w;
+        Format::Block(strip, group, b, rows, w);
+        StoreWeights<Format>(w, rows, &panel);
+      }
+      AddPanelBlock<Format, kFirst>(panel, tile, first);
+      if constexpr (kRest > 0) AddPanelBlock<Format, kRest>(panel, tile + kFirst, rest);
+    }
+  }
+  StoreColumns<kFirst>(first, out, out_stride);
+  if constexpr (kRest > 0) StoreColumns<kRest>(rest, out + kFirst * out_stride, out_stride);
+}
+
+template <class Format>
+void Few(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns, float* out,
+         size_t out_stride) noexcept {
+  using Function = void (*)(const uint8_t*, int, const ActBlock*, float*, size_t);
+  static constexpr Function kByColumns[kFewColumns] = {
+      OneColumn<Format>,     FewByPanel<Format, 2>, FewByPanel<Format, 3>, FewByPanel<Format, 4>,
+      FewByPanel<Format, 5>, FewByPanel<Format, 6>, FewByPanel<Format, 7>, FewByPanel<Format, 8>};
+  kByColumns[num_columns - 1](reinterpret_cast<const uint8_t*>(strip), num_blocks, tile, out,
+                              out_stride);
+}
+
 template <class Format, int kColumns>
 void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int tile_columns,
                  float* out, size_t out_stride) {
@@ -125,11 +161,7 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
   for (int block = 0; block < num_blocks; ++block, tile += tile_columns) {
     AddPanelBlock<Format, kColumns>(panel[block], tile, acc);
   }
-#pragma GCC unroll 6
-  for (int c = 0; c < kColumns; ++c) {
-    _mm256_storeu_ps(out + c * out_stride, acc[0][c]);
-    _mm256_storeu_ps(out + c * out_stride + 8, acc[1][c]);
-  }
+  StoreColumns<kColumns>(acc, out, out_stride);
 }
 
 template <class Format>
