@@ -69,6 +69,9 @@ if(NOT HEARTH_FORGE STREQUAL "OFF" AND NOT HEARTH_KERNELS_ONLY AND NOT HEARTH_SA
       separate_arguments(HEARTH_TORCH_FLAGS NATIVE_COMMAND "${TORCH_CXX_FLAGS}")
       target_compile_options(hearth_torch INTERFACE ${HEARTH_TORCH_FLAGS})
     endif()
+    # Beside PyTorch with CUDA, std::filesystem::remove_all called a null pointer until libstdc++ was loaded before the other
+    # libraries: one of them exports parts of a libstdc++ of its own. So it comes first.
+    target_link_options(hearth_torch INTERFACE "SHELL:-Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state")
   else()
     list(JOIN HEARTH_FORGE_MISSING " " HEARTH_FORGE_MISSING)
     if(HEARTH_FORGE STREQUAL "ON")

@@ -12,6 +12,7 @@ void AddGenerate(CLI::App& app, Action& action);
 void AddExport(CLI::App& app, Action& action);
 void AddReport(CLI::App& app, Action& action);
 void AddRun(CLI::App& app, Action& action);
+void AddStageCopy(CLI::App& app, Action& action);
 void AddStatus(CLI::App& app, Action& action);
 void AddVersion(CLI::App& app, Action& action);
 

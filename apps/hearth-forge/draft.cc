@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "apps/hearth-forge/commands.h"
 #include "apps/hearth/json_output.h"
@@ -13,6 +15,7 @@
 #include "apps/hearth/terminal.h"
 #include "training/draft/train_draft.h"
 #include "training/trainer/jsonl_sink.h"
+#include "training/trainer/launcher.h"
 #include "training/trainer/tensorboard_sink.h"
 
 namespace hearth::forge {
@@ -22,6 +25,7 @@ struct TrainFlags {
   TrainDraftOptions options;
   std::string kind = "head", schedule = "cosine", layer_type = "q4_0", head_type = "q8_0";
   std::string log_folder;
+  int processes = 1;
   bool json = false;
 };
 
@@ -45,8 +49,23 @@ Json QualityJson(const DraftQuality& quality) {
           {"tokens_per_verification", quality.tokens_per_verification}};
 }
 
+// The command line that started us, for copies of it.
+std::vector<std::string> OwnCommand() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::vector<std::string> command;
+  for (std::string word; std::getline(file, word, '\0');) command.push_back(word);
+  if (!command.empty()) command[0] = "/proc/self/exe";
+  return command;
+}
+
 int TrainCommand(const TrainFlags& flags) {
   TrainDraftOptions options = flags.options;
+  const Result<ProcessEnvironment> environment = ReadProcessEnvironment();
+  if (!environment) return Fail(environment.error());
+  if (flags.processes > 1 && environment->world_size == 1) {
+    const Status launched = Launch({.num_processes = flags.processes, .command = OwnCommand()});
+    return launched ? kExitOk : Fail(launched.error());
+  }
   if (flags.kind != "head" && flags.kind != "model")
     return FailUsage("kind \"" + flags.kind + "\": expected head or model");
   options.head = flags.kind == "head";
@@ -60,9 +79,23 @@ int TrainCommand(const TrainFlags& flags) {
   options.packing.seed = options.trainer.seed;
   options.draft.seed = options.trainer.seed;
 
+  std::unique_ptr<ProcessGroup> group;
+  if (environment->world_size > 1) {
+    const auto first = ParseDevice(options.device);
+    if (!first) return Fail(first.error());
+    if (first->is_cuda()) options.device = "cuda:" + std::to_string(environment->local_rank);
+    const auto device = ParseDevice(options.device);
+    if (!device) return Fail(device.error());
+    auto joined = ProcessGroup::Join(*environment, *device);
+    if (!joined) return Fail(joined.error());
+    group = std::move(*joined);
+    options.trainer.group = group.get();
+  }
+  const bool leads = environment->rank == 0;
+
   std::unique_ptr<JsonlSink> jsonl;
   std::unique_ptr<TensorboardSink> board;
-  if (!flags.log_folder.empty()) {
+  if (!flags.log_folder.empty() && leads) {
     std::error_code ignored;
     std::filesystem::create_directories(flags.log_folder, ignored);
     auto lines = JsonlSink::Open(flags.log_folder + "/figures.jsonl");
@@ -83,6 +116,7 @@ int TrainCommand(const TrainFlags& flags) {
   bar.Clear();
   if (!result) return Fail(result.error());
   const TrainSummary& summary = result->summary;
+  if (!leads) return summary.stopped ? kExitInterrupted : kExitOk;
   if (flags.json) {
     Json evaluation = Json::object();
     for (const auto& [name, value] : summary.evaluation) evaluation[name] = value;
@@ -229,6 +263,12 @@ void AddTrain(CLI::App& draft, Action& action) {
   command->add_option("--log", flags->log_folder, "JSONL and TensorBoard figures go there")
       ->type_name("DIR");
   AddDevice(*command, options.device, options.dtype);
+  command
+      ->add_option("--processes", flags->processes,
+                   "Copies of the command, each with a GPU of its own, that share the batches of a "
+                   "step; torchrun --no-python starts them too")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   command->add_flag("--json", flags->json, "One JSON object at the end");
   AddExamples(*command,
               "  hearth-forge draft train --base base.gguf --data made.jsonl --output "

@@ -24,6 +24,7 @@ int Main(int argc, char** argv) {
   AddDraft(app, action);
   AddExport(app, action);
   AddRun(app, action);
+  AddStageCopy(app, action);
   AddStatus(app, action);
   AddReport(app, action);
   AddVersion(app, action);

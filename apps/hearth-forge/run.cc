@@ -20,9 +20,13 @@
 #include "training/recipe/runner.h"
 #include "training/recipe/stages/all_kinds.h"
 #include "training/recipe/stages/declarations.h"
+#include "training/recipe/stages/processes.h"
 
 namespace hearth::forge {
 namespace {
+
+// What `run` starts for a stage in several processes; for nobody else.
+constexpr const char* kStageCopy = "stage-copy";
 
 struct RunFlags {
   std::string recipe;
@@ -139,6 +143,7 @@ int Run(RunFlags& flags) {
   if (flags.dry_run) return DryRun(flags, *recipe);
   flags.options.program = "hearth-forge " HEARTH_VERSION;
   flags.options.hearth_program = FindHearth(flags.options.hearth_program);
+  flags.options.copy_command = {"/proc/self/exe", kStageCopy};
   flags.options.cancelled = &stop_requested;
   std::signal(SIGINT, RequestStop);
   std::signal(SIGTERM, RequestStop);
@@ -169,6 +174,19 @@ void AddWorkdirOption(CLI::App& command, std::string& workdir) {
       .add_option("--workdir", workdir, "Folder of the ledger, the artifacts and what is under way")
       ->type_name("DIR")
       ->capture_default_str();
+}
+
+void AddStageCopy(CLI::App& app, Action& action) {
+  CLI::App* command = app.add_subcommand(kStageCopy, "One of the processes of a stage");
+  command->group("");  // not in the help
+  const auto path = std::make_shared<std::string>();
+  command->add_option("file", *path)->required();
+  command->callback([&action, path] {
+    action = [path] {
+      const Status status = RunStageCopy(AllStageKinds(), *path);
+      return status ? kExitOk : Fail(status.error());
+    };
+  });
 }
 
 void AddRun(CLI::App& app, Action& action) {

@@ -24,6 +24,7 @@ class TrainDraftTest : public ::testing::Test {
     GenerateFileOptions options;
     options.model = base_;
     options.output = data_;
+    options.device = "cpu";  // tiny models are quick there, and every machine has one
     options.generator.batch = 8;
     options.conversations.max_answer_tokens = 40;
     // A random model's texts hardly ever end by themselves: given questions do without.
@@ -39,6 +40,7 @@ class TrainDraftTest : public ::testing::Test {
   TrainDraftOptions Options(bool head) const {
     TrainDraftOptions options;
     options.base = base_;
+    options.device = "cpu";
     options.output = folder_ + (head ? "head.gguf" : "model.gguf");
     options.data.files = {data_};
     options.data.held_out = 0.2;
@@ -59,6 +61,7 @@ class TrainDraftTest : public ::testing::Test {
 TEST_F(TrainDraftTest, MakesDraftsThatCanBeMeasured) {
   MeasureDraftOptions measure;
   measure.base = base_;
+  measure.device = "cpu";
   measure.prompt_files = {prompts_};
   measure.max_answer_tokens = 24;
   for (const bool head : {true, false}) {

@@ -55,11 +55,15 @@ Status Generator::Run(const NextRequest& next, const OnGenerated& done) {
   return CatchTorch("generating", [&]() -> Status {
     const at::NoGradGuard no_gradients;
     const Clock::time_point begin = Clock::now();
+    // Slots that have ended are filled with what is ready, and the device gets its next steps,
+    // before the texts are handed over: on a GPU the steps run meanwhile.
     while (true) {
       HEARTH_RETURN_IF_ERROR(Fill(next, done));
-      if (num_busy_ == 0) break;
-      RunSteps();
-      HEARTH_RETURN_IF_ERROR(Collect(done));
+      if (num_busy_ == 0 && ended_.empty()) break;
+      const bool running = num_busy_ > 0;
+      if (running) RunSteps();
+      HEARTH_RETURN_IF_ERROR(HandOver(done));
+      if (running) Collect();
     }
     statistics_.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
     if (slot_steps_ > 0)
@@ -214,7 +218,7 @@ void Generator::Step() {
   step_.add_(1);
 }
 
-Status Generator::Collect(const OnGenerated& done) {
+void Generator::Collect() {
   const Tensor out = out_.to(at::kCPU).contiguous();
   const int64_t* token = out.data_ptr<int64_t>();
   for (Slot& slot : slots_) {
@@ -234,8 +238,14 @@ Status Generator::Collect(const OnGenerated& done) {
     if (!ends) continue;
     slot.busy = false;
     --num_busy_;
-    HEARTH_RETURN_IF_ERROR(done(slot.request, std::move(slot.text)));
+    ended_.push_back(std::move(slot));
+    slot = Slot();
   }
+}
+
+Status Generator::HandOver(const OnGenerated& done) {
+  for (Slot& slot : ended_) HEARTH_RETURN_IF_ERROR(done(slot.request, std::move(slot.text)));
+  ended_.clear();
   return {};
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 // Writes many texts at once with a decoder: a fixed number of slots, each with one sequence; a slot
 // whose sequence has ended gets the next one. On a GPU a step is one CUDA graph, and the host looks
-// at the tokens only every so many steps, so that the device never waits for it.
+// at the tokens only every so many steps. What the caller does with a text that has ended, and with
+// the next prompt, is done while the device runs the steps after it.
 //
 // A sequence depends on its own prompt, settings and seed, not on what shares the batch, but for
 // the rounding of products whose shapes differ (prompts are computed in groups).
@@ -90,11 +91,13 @@ class Generator {
   void DrawNoise();
   void RunSteps();
   void Step();
-  Status Collect(const OnGenerated& done);
+  void Collect();
+  Status HandOver(const OnGenerated& done);
 
   const Decoder& decoder_;
   GeneratorOptions options_;
   std::vector<Slot> slots_;
+  std::vector<Slot> ended_;  // to be handed over
   int64_t num_busy_ = 0;
   GeneratorStatistics statistics_;
   int64_t slot_steps_ = 0;

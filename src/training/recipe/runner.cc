@@ -257,6 +257,7 @@ class Runner {
     context.output_folder = folders.output;
     context.scratch_folder = folders.scratch;
     context.hearth_program = options_.hearth_program;
+    context.copy_command = options_.copy_command;
     context.cancelled = options_.cancelled;
     context.on_log = [&](std::string_view line) { log.Line(line); };
     context.on_progress = [&](double done, std::string_view doing) {

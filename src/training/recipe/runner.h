@@ -18,9 +18,10 @@ namespace hearth::forge {
 struct RunOptions {
   std::string workdir;
   PlanOptions plan;
-  bool wait = false;           // for another process that runs a recipe there
-  std::string hearth_program;  // for stages that run `hearth`; "" where there is none
-  std::string program;         // what is recorded as having done it: "hearth-forge 0.1.0"
+  bool wait = false;                      // for another process that runs a recipe there
+  std::string hearth_program;             // for stages that run `hearth`; "" where there is none
+  std::vector<std::string> copy_command;  // StageContext::Options'
+  std::string program;  // what is recorded as having done it: "hearth-forge 0.1.0"
   const std::atomic<bool>* cancelled = nullptr;
 };
 

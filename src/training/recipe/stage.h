@@ -76,12 +76,16 @@ class StageContext {
     std::string output_folder;
     std::string scratch_folder;
     std::string hearth_program;  // "" where it was not found
+    // Starts a copy of this program for a stage in several processes (stages/processes.h): program
+    // and arguments, to which the path of a file is added. Empty: there is none.
+    std::vector<std::string> copy_command;
     const std::atomic<bool>* cancelled = nullptr;
     std::function<void(double done, std::string_view what)> on_progress;
     std::function<void(std::string_view line)> on_log;
   };
   explicit StageContext(Options options) : options_(std::move(options)) {}
 
+  const StageDeclaration& declaration() const { return *options_.declaration; }
   const Parameters& parameters() const { return options_.parameters; }
   // Where the input of a key lies. Requires: a declared input key; Input also that it was given.
   bool HasInput(std::string_view key) const { return !Inputs(key).empty(); }
@@ -91,11 +95,13 @@ class StageContext {
   // Where to write an output: a name in an empty folder that becomes the artifact when Run ends
   // well. Requires: a declared output.
   std::string Output(std::string_view name) const;
+  const std::string& output_folder() const { return options_.output_folder; }
   // Survives a kill and is there again when the same stage runs next: for checkpoints. Removed
   // when the stage is done.
   const std::string& scratch_folder() const { return options_.scratch_folder; }
   // The program `hearth`, for stages that run it. Errors: kNotFound with what to do about it.
   Result<std::string> HearthProgram() const;
+  const std::vector<std::string>& copy_command() const { return options_.copy_command; }
 
   // 0 to 1, and what is being done. Cheap enough for every step.
   void Progress(double done, std::string_view what) const;

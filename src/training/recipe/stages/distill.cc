@@ -5,6 +5,7 @@
 #include "training/recipe/stages/declarations.h"
 #include "training/recipe/stages/kinds.h"
 #include "training/recipe/stages/model_options.h"
+#include "training/recipe/stages/processes.h"
 #include "training/recipe/stages/training_keys.h"
 #include "training/recipe/stages/training_run.h"
 #include "training/trainer/distillation_task.h"
@@ -17,9 +18,11 @@ class Distill final : public StageKind {
   const StageDeclaration& declaration() const override { return DistillDeclaration(); }
 
   Result<StageResult> Run(const StageContext& context) const override {
+    if (StartsCopies(context)) return RunInCopies(*this, context);
     const Parameters& parameters = context.parameters();
     const std::string& base = context.Input("base_model");
     HEARTH_RETURN_IF_ERROR(CheckDatasetTypes(context));
+    HEARTH_ASSIGN_OR_RETURN(TrainingRun run, TrainingRun::Begin(context));
     HEARTH_ASSIGN_OR_RETURN(const ChatTokenizer chat, ChatTokenizer::Load(base));
     DatasetOptions data_options = DataOptionsOf(context);
     data_options.rows.learn_prompts = parameters.Bool("train_on_inputs");
@@ -47,10 +50,10 @@ class Distill final : public StageKind {
       packing.shuffle = false;
       HEARTH_ASSIGN_OR_RETURN(held_out, PackedBatches::Make(held_store, packing));
     }
-    HEARTH_ASSIGN_OR_RETURN(TrainingRun run, TrainingRun::Begin(context));
     HEARTH_ASSIGN_OR_RETURN(const TrainSummary summary,
                             Train(*task, *train, held_out.get(), run.options()));
     HEARTH_ASSIGN_OR_RETURN(StageResult result, run.End(summary));
+    if (!run.leads()) return result;
     HEARTH_ASSIGN_OR_RETURN(const SavedFolder saved,
                             SaveFolder(task->student(), base, context.Output("model")));
     for (const std::string& note : saved.notes) context.Log(note);

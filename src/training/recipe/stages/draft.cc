@@ -7,6 +7,7 @@
 #include "training/recipe/stages/declarations.h"
 #include "training/recipe/stages/kinds.h"
 #include "training/recipe/stages/model_options.h"
+#include "training/recipe/stages/processes.h"
 #include "training/recipe/stages/training_keys.h"
 #include "training/recipe/stages/training_run.h"
 
@@ -22,13 +23,14 @@ class DraftKind final : public StageKind {
   }
 
   Result<StageResult> Run(const StageContext& context) const override {
+    if (StartsCopies(context)) return RunInCopies(*this, context);
     const Parameters& parameters = context.parameters();
     HEARTH_RETURN_IF_ERROR(CheckDatasetTypes(context));
     HEARTH_ASSIGN_OR_RETURN(TrainingRun run, TrainingRun::Begin(context));
     TrainDraftOptions options;
     options.base = context.Input("base_model");
     options.output = context.Output("draft");
-    options.device = parameters.String("device");
+    options.device = DeviceNameOf(parameters);
     options.dtype = DtypeName(parameters);
     options.data = DataOptionsOf(context);
     options.packing = PackingOptionsOf(parameters);
@@ -74,7 +76,7 @@ class MeasureDraftKind final : public StageKind {
     MeasureDraftOptions options;
     options.base = context.Input("base_model");
     options.drafts = {context.Input("draft")};
-    options.device = parameters.String("device");
+    options.device = DeviceNameOf(parameters);
     options.dtype = DtypeName(parameters);
     options.prompt_files = context.Inputs("datasets");
     options.num_prompts = parameters.Int("num_prompts");

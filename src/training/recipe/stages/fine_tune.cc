@@ -7,6 +7,7 @@
 #include "training/recipe/stages/declarations.h"
 #include "training/recipe/stages/kinds.h"
 #include "training/recipe/stages/model_options.h"
+#include "training/recipe/stages/processes.h"
 #include "training/recipe/stages/training_keys.h"
 #include "training/recipe/stages/training_run.h"
 #include "training/trainer/sft_task.h"
@@ -28,12 +29,14 @@ LoraOptions LoraOptionsOf(const Parameters& parameters) {
 struct Trained {
   SftTask task;
   StageResult result;
+  bool leads = true;
 };
 
 Result<Trained> Tune(const StageContext& context, bool with_adapter) {
   const Parameters& parameters = context.parameters();
   const std::string& base = context.Input("base_model");
   HEARTH_RETURN_IF_ERROR(CheckDatasetTypes(context));
+  HEARTH_ASSIGN_OR_RETURN(TrainingRun run, TrainingRun::Begin(context));
   HEARTH_ASSIGN_OR_RETURN(const ChatTokenizer chat, ChatTokenizer::Load(base));
   const bool activated = with_adapter && parameters.Bool("activated");
   DatasetOptions data_options = DataOptionsOf(context);
@@ -71,19 +74,20 @@ Result<Trained> Tune(const StageContext& context, bool with_adapter) {
     HEARTH_ASSIGN_OR_RETURN(held_out, PackedBatches::Make(held_store, packing));
   }
   SftTask task(std::move(decoder), sft);
-  HEARTH_ASSIGN_OR_RETURN(TrainingRun run, TrainingRun::Begin(context));
   HEARTH_ASSIGN_OR_RETURN(const TrainSummary summary,
                           Train(task, *train, held_out.get(), run.options()));
   HEARTH_ASSIGN_OR_RETURN(StageResult result, run.End(summary));
   result.figures.push_back({"rows", num_rows, {}, {}, ""});
-  return Trained{std::move(task), std::move(result)};
+  return Trained{std::move(task), std::move(result), run.leads()};
 }
 
 class SftKind final : public StageKind {
  public:
   const StageDeclaration& declaration() const override { return SftDeclaration(); }
   Result<StageResult> Run(const StageContext& context) const override {
+    if (StartsCopies(context)) return RunInCopies(*this, context);
     HEARTH_ASSIGN_OR_RETURN(Trained trained, Tune(context, /*with_adapter=*/false));
+    if (!trained.leads) return std::move(trained.result);
     HEARTH_ASSIGN_OR_RETURN(
         const SavedFolder saved,
         SaveFolder(trained.task.decoder(), context.Input("base_model"), context.Output("model")));
@@ -96,7 +100,9 @@ class LoraKind final : public StageKind {
  public:
   const StageDeclaration& declaration() const override { return LoraDeclaration(); }
   Result<StageResult> Run(const StageContext& context) const override {
+    if (StartsCopies(context)) return RunInCopies(*this, context);
     HEARTH_ASSIGN_OR_RETURN(Trained trained, Tune(context, /*with_adapter=*/true));
+    if (!trained.leads) return std::move(trained.result);
     const Decoder& decoder = trained.task.decoder();
     const Adapter adapter = AdapterOf(decoder);
     HEARTH_RETURN_IF_ERROR(SavePeftAdapter(adapter, context.Output("adapter")));

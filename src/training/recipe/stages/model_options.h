@@ -11,6 +11,8 @@ namespace hearth::forge {
 
 // "auto", "bf16" or "f32", of the key bf16.
 std::string DtypeName(const Parameters& parameters);
+// The key device; for one of a stage's several processes (processes.h) its own GPU's name.
+std::string DeviceNameOf(const Parameters& parameters);
 // Errors: those of ParseDevice and ParseDtype.
 Result<DecoderOptions> ModelOptionsOf(const Parameters& parameters);
 

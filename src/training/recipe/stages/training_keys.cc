@@ -111,6 +111,12 @@ std::vector<KeySpec> OptimizerKeys(double learning_rate) {
           .Default(1)
           .Range(1, kMany)
           .WithoutEffect(),
+      KeySpec::Int("num_processes",
+                   "Processes, each with a GPU of its own, that share the batches of a step: "
+                   "gradient_accumulation_steps is a multiple of it")
+          .Default(1)
+          .Range(1, 64)
+          .WithoutEffect(),
       KeySpec::Int("seed", "Of everything random; without it the recipe's")
           .Default(1)
           .Range(0, 1LL << 53),
@@ -163,6 +169,17 @@ Status CheckTrainingKeys(const Parameters& parameters) {
   }
   if (parameters.Float("adam_beta1") >= 1 || parameters.Float("adam_beta2") >= 1)
     return MakeError(ErrorCode::kInvalidArgument, "adam_beta1 and adam_beta2 must be below 1");
+  const int64_t processes = parameters.Int("num_processes");
+  const int64_t batches = parameters.Int("gradient_accumulation_steps");
+  if (batches % processes != 0) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "gradient_accumulation_steps is " + std::to_string(batches) +
+                         ", no multiple of num_processes, " + std::to_string(processes));
+  }
+  if (processes > 1 && parameters.String("device").starts_with("cuda:")) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "device names one GPU, but each of num_processes takes its own: cuda");
+  }
   return {};
 }
 

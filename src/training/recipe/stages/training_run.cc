@@ -53,6 +53,12 @@ Result<TrainingRun> TrainingRun::Begin(const StageContext& context) {
   TrainingRun run(context);
   HEARTH_ASSIGN_OR_RETURN(run.curves_, JsonlSink::Open(CurvesPath(context)));
   TrainerOptions& options = run.options_;
+  HEARTH_ASSIGN_OR_RETURN(const ProcessEnvironment environment, ReadProcessEnvironment());
+  if (parameters.Int("num_processes") > 1 && environment.world_size > 1) {
+    HEARTH_ASSIGN_OR_RETURN(const at::Device device, ParseDevice(DeviceNameOf(parameters)));
+    HEARTH_ASSIGN_OR_RETURN(run.group_, ProcessGroup::Join(environment, device));
+    options.group = run.group_.get();
+  }
   options.max_steps = parameters.Int("max_steps");
   options.epochs = parameters.Float("num_epochs");
   options.batches_per_step = parameters.Int("gradient_accumulation_steps");
@@ -99,6 +105,7 @@ Result<StageResult> TrainingRun::End(const TrainSummary& summary) {
                                                 std::to_string(summary.num_steps));
   }
   curves_.reset();
+  if (!leads()) return StageResult();
   const std::string path = CurvesPath(*context_);
   StageResult result;
   HEARTH_ASSIGN_OR_RETURN(const std::vector<Curve> curves, ReadCurves(path));

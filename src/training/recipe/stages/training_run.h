@@ -20,12 +20,17 @@ PackingOptions PackingOptionsOf(const Parameters& parameters);
 // context must outlive it.
 class TrainingRun {
  public:
+  // Joins the stage's other processes where there are any: before anything is loaded, so that the
+  // device is chosen.
   static Result<TrainingRun> Begin(const StageContext& context);
 
   TrainerOptions& options() { return options_; }
+  // Whether this process writes what was made: alone, or the first of several.
+  bool leads() const { return group_ == nullptr || group_->rank() == 0; }
 
   // Moves the curves to the outputs; figures of the run's speed and its held-out loss, before and
-  // after where it was measured before. Errors: kCancelled when the run was stopped.
+  // after where it was measured before; nothing in a process that does not lead. Errors: kCancelled
+  // when the run was stopped.
   Result<StageResult> End(const TrainSummary& summary);
 
  private:
@@ -34,6 +39,7 @@ class TrainingRun {
   const StageContext* context_;
   TrainerOptions options_;
   std::unique_ptr<JsonlSink> curves_;
+  std::unique_ptr<ProcessGroup> group_;
 };
 
 }  // namespace hearth::forge
