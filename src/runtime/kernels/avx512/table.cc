@@ -1,36 +1,17 @@
 #include "runtime/kernels/avx512/formats.h"
 #include "runtime/kernels/avx512/simd.h"
 #include "runtime/kernels/float_kernels_inl.h"
+#include "runtime/kernels/table_inl.h"
 #include "runtime/kernels/tables.h"
 
 namespace {
 
-// Twelve sums hide the latency of vpdpbusd (5 cycles, up to 2 a cycle).
 int64_t Int8Peak(int64_t rounds) noexcept {
-  constexpr int kSums = 12;
-  __m512i ones = _mm512_set1_epi8(1);
-  // Twelve names and not an array, which would live in memory.
-  __m512i a = ones, b = ones, c = ones, d = ones, e = ones, f = ones, g = ones, h = ones, i = ones,
-          j = ones, k = ones, l = ones;
-  const auto step = [&](__m512i& sum) { sum = _mm512_dpbusd_epi32(sum, ones, ones); };
-  for (int64_t round = 0; round < rounds; ++round) {
-    step(a);
-    step(b);
-    step(c);
-    step(d);
-    step(e);
-    step(f);
-    step(g);
-    step(h);
-    step(i);
-    step(j);
-    step(k);
-    step(l);
-    asm volatile(""
-                 : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i),
-                   "+v"(j), "+v"(k), "+v"(l), "+v"(ones));
-  }
-  return rounds * kSums * 64;
+  const __m512i ones = _mm512_set1_epi8(1);
+  const auto step = [](__m512i& sum, __m512i factor) {
+    sum = _mm512_dpbusd_epi32(sum, factor, factor);
+  };
+  return 64 * RunPeak(rounds, ones, ones, step);
 }
 
 hearth::KernelTable MakeTable() {

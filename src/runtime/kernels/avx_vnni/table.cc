@@ -15,45 +15,26 @@
 #include "runtime/kernels/avx2/q5_k_inl.h"
 #include "runtime/kernels/avx2/q6_k_inl.h"
 #include "runtime/kernels/avx2/q8_0_inl.h"
+#include "runtime/kernels/table_inl.h"
 #include "runtime/kernels/tables.h"
 
 namespace {
 
 int64_t Int8Peak(int64_t rounds) noexcept {
-  constexpr int kSums = 12;
-  __m256i ones = _mm256_set1_epi8(1);
-  // Twelve names and not an array, which would live in memory.
-  __m256i a = ones, b = ones, c = ones, d = ones, e = ones, f = ones, g = ones, h = ones, i = ones,
-          j = ones, k = ones, l = ones;
-  const auto step = [&](__m256i& sum) { sum = _mm256_dpbusd_avx_epi32(sum, ones, ones); };
-  for (int64_t round = 0; round < rounds; ++round) {
-    step(a);
-    step(b);
-    step(c);
-    step(d);
-    step(e);
-    step(f);
-    step(g);
-    step(h);
-    step(i);
-    step(j);
-    step(k);
-    step(l);
-    asm volatile(""
-                 : "+x"(a), "+x"(b), "+x"(c), "+x"(d), "+x"(e), "+x"(f), "+x"(g), "+x"(h), "+x"(i),
-                   "+x"(j), "+x"(k), "+x"(l), "+x"(ones));
-  }
-  return rounds * kSums * 32;
+  const __m256i ones = _mm256_set1_epi8(1);
+  const auto step = [](__m256i& sum, __m256i factor) {
+    sum = _mm256_dpbusd_avx_epi32(sum, factor, factor);
+  };
+  return 32 * RunPeak(rounds, ones, ones, step);
 }
 
 hearth::KernelTable MakeTable() {
   hearth::KernelTable table = hearth::Avx2Kernels();
   table.name = "avx_vnni";
-  const hearth::MatmulKernels in_order[hearth::kNumStripFormats] = {
-      MakeKernels<Q4_0>(), MakeKernels<Q4_1>(),  MakeKernels<Q5_0>(), MakeKernels<Q5_1>(),
-      MakeKernels<Q8_0>(), MakeKernels<Iq4Nl>(), MakeKernels<Q2_K>(), MakeKernels<Q3_K>(),
-      MakeKernels<Q4_K>(), MakeKernels<Q5_K>(),  MakeKernels<Q6_K>()};
-  for (int i = 0; i < hearth::kNumStripFormats; ++i) table.matmul[i] = in_order[i];
+  FillMatmul(table,
+             {MakeKernels<Q4_0>(), MakeKernels<Q4_1>(), MakeKernels<Q5_0>(), MakeKernels<Q5_1>(),
+              MakeKernels<Q8_0>(), MakeKernels<Iq4Nl>(), MakeKernels<Q2_K>(), MakeKernels<Q3_K>(),
+              MakeKernels<Q4_K>(), MakeKernels<Q5_K>(), MakeKernels<Q6_K>()});
   table.int8_peak = Int8Peak;
   return table;
 }
