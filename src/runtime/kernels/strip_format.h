@@ -12,8 +12,7 @@
 //   3. Each ISA folder: one file named for the format (the nearest relative is the best start:
 //   q4_0.cc for a header per 32
 //      inputs, q4_k.cc for one per 256), its kernels in formats.h, in table.cc and in the folder's
-//      list in CMakeLists.txt. A folder may leave it out and take the scalar functions, as
-//      neon/table.cc does.
+//      list in CMakeLists.txt. A folder may leave it out and take the scalar functions.
 //   4. kernels_test.cc: RandomRows must know where the format's f16 fields are; everything else
 //   there goes over all formats.
 

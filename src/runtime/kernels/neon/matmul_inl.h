@@ -47,8 +47,12 @@ inline uint8x8_t LoadFour(const uint8_t* bytes) {
   return vcreate_u8(bits);
 }
 
+inline float32x4_t FourToFloat(uint8x8_t four) {
+  return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(four))));
+}
+
 inline float32x4_t BytesToFloat(const uint8_t* bytes, int quarter) {
-  return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(LoadFour(bytes + 4 * quarter)))));
+  return FourToFloat(LoadFour(bytes + 4 * quarter));
 }
 
 inline float32x4_t SignedBytesToFloat(const uint8_t* bytes, int quarter) {
@@ -74,6 +78,32 @@ inline void OrField(uint8x16_t packed, int8x16_t& codes) {
   if constexpr (kTo < kFrom) moved = vshrq_n_u8(packed, kFrom - kTo);
   const uint8x16_t field = vandq_u8(moved, vdupq_n_u8(kMask << kTo));
   codes = vreinterpretq_s8_u8(vorrq_u8(vreinterpretq_u8_s8(codes), field));
+}
+
+// codes |= one bit for each group, moved to bit kTo: group g's is bit g.
+template <int kTo>
+inline void OrOneBit(uint8x16_t bits, int8x16_t codes[8]) {
+  OrField<1, 0, kTo>(bits, codes[0]);
+  OrField<1, 1, kTo>(bits, codes[1]);
+  OrField<1, 2, kTo>(bits, codes[2]);
+  OrField<1, 3, kTo>(bits, codes[3]);
+  OrField<1, 4, kTo>(bits, codes[4]);
+  OrField<1, 5, kTo>(bits, codes[5]);
+  OrField<1, 6, kTo>(bits, codes[6]);
+  OrField<1, 7, kTo>(bits, codes[7]);
+}
+
+// Two vectors of 64 bytes of two-bit codes: vector h holds groups 4h to 4h + 3.
+inline void LoadTwoBits(const uint8_t* p, int quarter, int8x16_t codes[8]) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    const uint8x16_t packed = vld1q_u8(p + 64 * half + 16 * quarter), mask = vdupq_n_u8(3);
+    int8x16_t* to = codes + 4 * half;
+    to[0] = vreinterpretq_s8_u8(vandq_u8(packed, mask));
+    to[1] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 2), mask));
+    to[2] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 4), mask));
+    to[3] = vreinterpretq_s8_u8(vshrq_n_u8(packed, 6));
+  }
 }
 
 // What a sum over 32 inputs (which: 0) or over the first or second 16 (1, 2) starts from: -offset *

@@ -13,15 +13,7 @@ struct Q5_0 {
   static void Block(const uint8_t* group, const Group&, int, int quarter, Weights& w) {
     w.scale[0] = HalvesToFloat(group, quarter);
     LoadNibbles(group + 96, quarter, w.codes);
-    const uint8x16_t high = vld1q_u8(group + 32 + 16 * quarter);
-    OrField<1, 0, 4>(high, w.codes[0]);
-    OrField<1, 1, 4>(high, w.codes[1]);
-    OrField<1, 2, 4>(high, w.codes[2]);
-    OrField<1, 3, 4>(high, w.codes[3]);
-    OrField<1, 4, 4>(high, w.codes[4]);
-    OrField<1, 5, 4>(high, w.codes[5]);
-    OrField<1, 6, 4>(high, w.codes[6]);
-    OrField<1, 7, 4>(high, w.codes[7]);
+    OrOneBit<4>(vld1q_u8(group + 32 + 16 * quarter), w.codes);
   }
 };
 
