@@ -29,8 +29,9 @@ constexpr int kNumBlocks = kNumInputs / 32;
 
 // Rows in file format with random codes (or all bytes `fill`) and moderate scales. Every f16 field
 // gets a finite value.
-std::vector<std::byte> RandomRows(TensorType type, int num_rows, std::mt19937& rng, int fill = -1) {
-  std::vector<std::byte> rows(num_rows * RowBytes(type, kNumInputs));
+std::vector<std::byte> RandomRows(TensorType type, int num_rows, std::mt19937& rng, int fill = -1,
+                                  int num_inputs = kNumInputs) {
+  std::vector<std::byte> rows(num_rows * RowBytes(type, num_inputs));
   for (std::byte& byte : rows)
     byte = static_cast<std::byte>(fill >= 0 ? fill : static_cast<int>(rng() & 255));
   const TensorTypeInfo& info = InfoOf(type);
@@ -72,11 +73,13 @@ std::vector<float> RandomFloats(size_t count, std::mt19937& rng, float scale = 1
 
 // In tiles of `tile_columns`.
 std::vector<ActBlock> QuantizedColumns(const std::vector<float>& x, int num_columns,
-                                       int tile_columns) {
-  std::vector<ActBlock> tiles(static_cast<size_t>(num_columns) * kNumBlocks);
+                                       int tile_columns, int num_inputs = kNumInputs) {
+  const int num_blocks = num_inputs / 32;
+  std::vector<ActBlock> tiles(static_cast<size_t>(num_columns) * num_blocks);
   for (int c = 0; c < num_columns; ++c) {
     const int first = c / tile_columns * tile_columns;
-    ScalarKernels().quantize(&x[c * kNumInputs], kNumBlocks, &tiles[first * kNumBlocks + c - first],
+    ScalarKernels().quantize(&x[static_cast<size_t>(c) * num_inputs], num_blocks,
+                             &tiles[static_cast<size_t>(first) * num_blocks + c - first],
                              std::min(tile_columns, num_columns - first));
   }
   return tiles;
@@ -130,6 +133,43 @@ TEST_P(EachTable, IntegerProductsEqualScalarForEveryFormatAndColumnCount) {
         if (columns > kFewColumns) continue;
         kernels.few(strip.data(), kNumBlocks, tile.data(), columns, few.data(), 16);
         EXPECT_THAT(few, SameBits(truth)) << InfoOf(type).name << " few, " << columns << " columns";
+      }
+    }
+  }
+}
+
+TEST_P(EachTable, IntegerProductsEqualScalarAtTheWidthsOfModels) {
+  // Widths of models people use, and the shortest; K-quants where 256 divides them.
+  std::mt19937 rng(11);
+  for (const int num_inputs : {32, 96, 256, 576, 896, 960, 1536, 2304, 8960}) {
+    const int num_blocks = num_inputs / 32;
+    for (int f = 0; f < kNumStripFormats; ++f) {
+      const TensorType type = TensorTypeOf(static_cast<StripFormat>(f));
+      if (num_inputs % static_cast<int>(InfoOf(type).block_size) != 0) continue;
+      constexpr int kRows = 13;
+      const std::vector<std::byte> rows = RandomRows(type, kRows, rng, -1, num_inputs);
+      std::vector<std::byte> strip(StripBytes(type, num_inputs));
+      PackStrip(type, rows, kRows, num_inputs, strip);
+      const MatmulKernels& kernels = GetParam()->matmul[f];
+      const MatmulKernels& scalar = ScalarKernels().matmul[f];
+      std::vector<PanelBlock> panel(num_blocks), truth_panel(num_blocks);
+      kernels.unpack(strip.data(), num_blocks, panel.data());
+      scalar.unpack(strip.data(), num_blocks, truth_panel.data());
+      for (const int columns : {1, 6, GetParam()->tile_columns + 1}) {
+        const std::vector<float> x = RandomFloats(static_cast<size_t>(columns) * num_inputs, rng);
+        const auto tiles = [&](const KernelTable& table) {
+          return QuantizedColumns(x, columns, table.tile_columns, num_inputs);
+        };
+        std::vector<float> truth(columns * 16), few(columns * 16), many(columns * 16);
+        scalar.many(truth_panel.data(), num_blocks, tiles(ScalarKernels()).data(), columns,
+                    truth.data(), 16);
+        kernels.many(panel.data(), num_blocks, tiles(*GetParam()).data(), columns, many.data(), 16);
+        EXPECT_THAT(many, SameBits(truth))
+            << InfoOf(type).name << " many, " << num_inputs << " x " << columns;
+        if (columns > kFewColumns) continue;
+        kernels.few(strip.data(), num_blocks, tiles(*GetParam()).data(), columns, few.data(), 16);
+        EXPECT_THAT(few, SameBits(truth))
+            << InfoOf(type).name << " few, " << num_inputs << " x " << columns;
       }
     }
   }
