@@ -17,29 +17,11 @@ constexpr float kNegativeInfinity = -__builtin_inff();
 // Below it 127 / maximum would overflow; what is that small quantises to zero.
 constexpr float kSmallestMaximum = 1e-30f;
 
-// Lanes are added in a tree: halves, quarters, eighths, pairs.
-inline float ReduceAdd(V a) {
-  float v[16];
-  Store(v, a);
-  for (int width = 8; width >= 1; width /= 2) {
-    for (int i = 0; i < width; ++i) v[i] += v[i + width];
-  }
-  return v[0];
-}
-
-inline float ReduceMax(V a) {
-  float v[16];
-  Store(v, a);
-  for (int width = 8; width >= 1; width /= 2) {
-    for (int i = 0; i < width; ++i) v[i] = v[i] > v[i + width] ? v[i] : v[i + width];
-  }
-  return v[0];
-}
-
 // e^x: x = n ln 2 + r, e^r by its Taylor polynomial of degree 7 (|r| <= 0.35: relative error below
 // 2e-7). 0 below -87.
 inline V Exp(V x) {
-  const V clamped = Min(Max(x, Set1(-87.0f)), Set1(88.0f));
+  // In this order Max and Min hand a NaN on.
+  const V clamped = Min(Set1(88.0f), Max(Set1(-87.0f), x));
   const V n = Round(Mul(clamped, Set1(1.44269504f)));
   V r = Fma(n, Set1(-0.693359375f), clamped);  // ln 2 in two parts (Cody and Waite)
   r = Fma(n, Set1(2.12194440e-4f), r);

@@ -114,4 +114,16 @@ inline void StoreInt8(int8_t* p, V a) {
   vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
 }
 
+inline float ReduceAdd(V a) {
+  const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
+  const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+inline float ReduceMax(V a) {
+  float v[4];
+  vst1q_f32(v, Max4(Max4(a.v[0], a.v[2]), Max4(a.v[1], a.v[3])));
+  const float even = v[0] > v[2] ? v[0] : v[2], odd = v[1] > v[3] ? v[1] : v[3];
+  return even > odd ? even : odd;
+}
+
 }  // namespace
