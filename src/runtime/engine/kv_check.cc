@@ -17,7 +17,7 @@ namespace hearth {
 namespace {
 
 // Raised when a layout of the cache or the text changes: what older starts kept counts no more.
-constexpr int kVerdictVersion = 1;
+constexpr int kVerdictVersion = 2;
 // Positions compared at once: their distributions with f16 are held in memory.
 constexpr int kChunk = 32;
 // Of the built-in text, what follows these is compared: before it, most keys are f16 anyway.

@@ -92,8 +92,8 @@ TEST_F(KvCheckTest, WhatIsNotMeasuredYetIsSaidToBeTheTypeAskedFor) {
 TEST_F(KvCheckTest, DamagedVerdictsAreMeasuredAgain) {
   const KvVerdicts verdicts(folder_, "model");
   ASSERT_TRUE(ChooseKvType(KvType::kInt8, verdicts, Measure({})));
-  for (const char* damaged : {"", "hearth-kv-check 1", "hearth-kv-check 999 0.1 0.9 100\n",
-                              "something else 1 2 3 4", "hearth-kv-check 1 nan 1 100"}) {
+  for (const char* damaged : {"", "hearth-kv-check 2", "hearth-kv-check 999 0.1 0.9 100\n",
+                              "something else 1 2 3 4", "hearth-kv-check 2 nan 1 100"}) {
     for (const auto& entry : std::filesystem::directory_iterator(folder_))
       std::ofstream(entry.path()) << damaged;
     num_measured_ = 0;
@@ -121,7 +121,7 @@ TEST_F(KvCheckTest, TheFirstStartOfAModelKeepsItsVerdict) {
   // The second start must read what is there, not measure.
   for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/cache/kv")) {
     EXPECT_THAT(entry.path().filename().string(), HasSubstr(Kernels().name));
-    std::ofstream(entry.path()) << "hearth-kv-check 1 0.00125 0.99 100\n";
+    std::ofstream(entry.path()) << "hearth-kv-check 2 0.00125 0.99 100\n";
     ++num_verdicts;
   }
   EXPECT_GE(num_verdicts, 1);

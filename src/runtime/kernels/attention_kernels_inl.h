@@ -1,231 +1,258 @@
-// The attention kernels and the layout of the KV cache, over the vector V of an ISA's simd.h.
-// Included by float_kernels_inl.h.
+// The attention kernels, over the vectors of an ISA's simd.h. Included by float_kernels_inl.h.
+//
+// Reduced keys and values are multiplied as 16-bit integers: int8 and int4 codes widen to them in
+// one step, and a query, or the weights of a block's tokens, have 15 bits and a sign there, so that
+// nothing is lost beside what K and V lost when they were stored. (Queries of 8 bits would be as
+// wrong again as int8 keys are, and on AVX2 no faster.) Sums over a block are exact in 32 bits:
+// 64 tokens * 32767 * 127 at most.
 //
 // While the scores of a block are computed its values are prefetched, and during the weighted sum
 // the next block's keys: K and V of a head lie in blocks all over the cache, too short for the
-// hardware to notice a stream.
+// hardware to notice a stream. Evenly, for a burst would fill the few buffers for misses and hold
+// up what is worked on; and into the second cache, for together with that they would fill the
+// first.
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "runtime/kernels/kernels.h"
+#include "runtime/kernels/kv_store_inl.h"
 #include "runtime/kernels/prefetch_inl.h"
 
 namespace {
 
 using hearth::AttentionState;
 using hearth::AttentionTile;
-using hearth::kKvBlockTokens;
-using hearth::kMaxHeadDim;
 using hearth::kMaxTileQueries;
-using hearth::KvStorage;
 
-// Vectors of 16 floats that are worked on together: four queries' sums and the operands fit
-// AVX-512's 32 registers; the other instruction sets have room for eight vectors in all.
+// Queries that share one read of keys or values, and vectors of 16 tokens or channels that are
+// worked on together: their sums and the operands fit AVX-512's 32 registers, half as many of 256
+// bits, or twice as many of NEON's.
+constexpr int kMaxQueriesAtOnce = 6;
 #if defined(__AVX512F__)
+template <int kQueries>
 constexpr int kVectorsTogether = 4;
+template <int kQueries>
+constexpr int kIntVectorsTogether = 4;
 #else
-constexpr int kVectorsTogether = 1;
+template <int kQueries>
+constexpr int kVectorsTogether = kQueries == 1   ? 4
+                                 : kQueries <= 3 ? 2
+                                                 : 1;
+// Integer sums have no latency to hide.
+template <int kQueries>
+constexpr int kIntVectorsTogether = kQueries <= 2 ? 2 : 1;
 #endif
 constexpr int kCacheLine = 64;
+constexpr float kLargestInt16 = 32767.0f;
+constexpr float kLargestFloat = 3.40282347e38f;
 
 using Scores = float[kMaxTileQueries][kKvBlockTokens];
 
-// Scores of kQueries queries with the 64 tokens of a block. `upcoming` is prefetched as the keys
-// are read: as many bytes as they take.
+// A query in the form its keys want.
+struct Query {
+  const float* x;  // [head_dim]
+  // What the keys' type wants: int8: x / scale rounded to 16 bits; int4: x / scale as floats, to
+  // which each block's scales come.
+  const int16_t* int16;
+  const float* normed;
+  float scale;
+};
+
+// Asks for two lines of `upcoming` for each of `num_steps` steps, over as many of the 4 / kTogether
+// passes as that takes with one line (four vectors together: one pass, two lines) a step.
+template <int kTogether>
+inline void PrefetchStep(const std::byte* upcoming, int pass, int num_steps, int step) {
+  constexpr int kAtOnce = kTogether == 4 ? 2 : 1;
+  if (upcoming == nullptr || pass * kAtOnce >= 2) return;
+  const std::byte* line = upcoming + (pass * num_steps + step) * kAtOnce * kCacheLine;
+  for (int i = 0; i < kAtOnce; ++i) PrefetchFar(line + i * kCacheLine);
+}
+
+// Scores of kQueries queries with tokens [0, end) of a block, and some more. `upcoming` is
+// prefetched as the keys are read: as many bytes as they take.
 template <int kQueries>
-inline void ScoresF16(const std::byte* k_block, int head_dim, const float* const* q,
+inline void ScoresF16(const std::byte* k_block, int head_dim, int end, const Query* queries,
                       const std::byte* upcoming, float (*scores)[kKvBlockTokens]) {
+  constexpr int kTogether = kVectorsTogether<kQueries>;
   const auto* k = reinterpret_cast<const uint16_t*>(k_block);
-  for (int first = 0; first < 4; first += kVectorsTogether) {
-    V acc[kQueries][kVectorsTogether];
+  for (int first = 0; 16 * first < end; first += kTogether) {
+    V acc[kQueries][kTogether];
     for (int r = 0; r < kQueries; ++r) {
-      for (int j = 0; j < kVectorsTogether; ++j) acc[r][j] = Set1(0.0f);
+      for (int j = 0; j < kTogether; ++j) acc[r][j] = Set1(0.0f);
     }
     for (int d = 0; d < head_dim; ++d) {
-      if (first == 0 && upcoming != nullptr) {
-        PrefetchNear(upcoming + d * 2 * kCacheLine);
-        PrefetchNear(upcoming + d * 2 * kCacheLine + kCacheLine);
-      }
-      for (int j = 0; j < kVectorsTogether; ++j) {
-        const V channel = LoadHalf(k + d * kKvBlockTokens + 16 * (first + j));
-        for (int r = 0; r < kQueries; ++r) acc[r][j] = Fma(Set1(q[r][d]), channel, acc[r][j]);
+      PrefetchStep<kTogether>(upcoming, first / kTogether, head_dim, d);
+      V channel[kTogether];
+      for (int j = 0; j < kTogether; ++j)
+        channel[j] = LoadHalf(k + d * kKvBlockTokens + 16 * (first + j));
+      for (int r = 0; r < kQueries; ++r) {
+        const V x = Set1(queries[r].x[d]);
+        for (int j = 0; j < kTogether; ++j) acc[r][j] = Fma(x, channel[j], acc[r][j]);
       }
     }
     for (int r = 0; r < kQueries; ++r) {
-      for (int j = 0; j < kVectorsTogether; ++j) Store(scores[r] + 16 * (first + j), acc[r][j]);
+      for (int j = 0; j < kTogether; ++j) Store(scores[r] + 16 * (first + j), acc[r][j]);
     }
   }
 }
 
+// score = query's scale * sum over groups of 32 channels of (key's scale * integer sum)
 template <int kQueries>
-inline void ScoresInt8(const std::byte* k_block, int head_dim, const float* const* q,
+inline void ScoresInt8(const std::byte* k_block, int head_dim, int end, const Query* queries,
                        const std::byte* upcoming, float (*scores)[kKvBlockTokens]) {
+  constexpr int kTogether = kIntVectorsTogether<kQueries>;
   const auto* k = reinterpret_cast<const int8_t*>(k_block);
   const auto* scales =
       reinterpret_cast<const float*>(k_block + static_cast<size_t>(head_dim) * kKvBlockTokens);
-  for (int first = 0; first < 4; first += kVectorsTogether) {
-    V acc[kQueries][kVectorsTogether];
+  for (int first = 0; 16 * first < end; first += kTogether) {
+    V acc[kQueries][kTogether];
     for (int r = 0; r < kQueries; ++r) {
-      for (int j = 0; j < kVectorsTogether; ++j) acc[r][j] = Set1(0.0f);
+      for (int j = 0; j < kTogether; ++j) acc[r][j] = Set1(0.0f);
     }
     for (int group = 0; group < head_dim / 32; ++group) {
-      V part[kQueries][kVectorsTogether];
+      Sums sums[kQueries][kTogether];
       for (int r = 0; r < kQueries; ++r) {
-        for (int j = 0; j < kVectorsTogether; ++j) part[r][j] = Set1(0.0f);
+        for (int j = 0; j < kTogether; ++j) sums[r][j] = ZeroSums();
       }
-      for (int d = group * 32; d < group * 32 + 32; ++d) {
-        if (first == 0 && upcoming != nullptr) PrefetchNear(upcoming + d * kCacheLine);
-        for (int j = 0; j < kVectorsTogether; ++j) {
-          const V channel = LoadInt8(k + d * kKvBlockTokens + 16 * (first + j));
-          for (int r = 0; r < kQueries; ++r) part[r][j] = Fma(Set1(q[r][d]), channel, part[r][j]);
+      for (int d = group * 32; d < group * 32 + 32; d += 2) {
+        PrefetchStep<kTogether>(upcoming, first / kTogether, head_dim / 2, d / 2);
+        Pairs channels[kTogether];
+        for (int j = 0; j < kTogether; ++j)
+          channels[j] = LoadPairs(k + d * kKvBlockTokens + 32 * (first + j));
+        for (int r = 0; r < kQueries; ++r) {
+          const Pairs x = BroadcastPair(queries[r].int16 + d);
+          for (int j = 0; j < kTogether; ++j) sums[r][j] = AddProducts(sums[r][j], channels[j], x);
         }
       }
-      for (int j = 0; j < kVectorsTogether; ++j) {
+      for (int j = 0; j < kTogether; ++j) {
         const V scale = Load(scales + group * kKvBlockTokens + 16 * (first + j));
-        for (int r = 0; r < kQueries; ++r) acc[r][j] = Fma(part[r][j], scale, acc[r][j]);
+        for (int r = 0; r < kQueries; ++r) acc[r][j] = Fma(ToFloat(sums[r][j]), scale, acc[r][j]);
       }
     }
     for (int r = 0; r < kQueries; ++r) {
-      for (int j = 0; j < kVectorsTogether; ++j) Store(scores[r] + 16 * (first + j), acc[r][j]);
+      for (int j = 0; j < kTogether; ++j)
+        Store(scores[r] + 16 * (first + j), Mul(acc[r][j], Set1(queries[r].scale)));
+    }
+  }
+}
+
+// What the keys of an int4 block bring to the queries: their scales as shares of the largest, for
+// each half of the tokens.
+struct KeyScales {
+  float largest[2];
+  alignas(64) float shares[2][kMaxHeadDim];
+  alignas(64) float minima[2][kMaxHeadDim];
+};
+
+inline void OpenKeys(const std::byte* k_block, int head_dim, KeyScales& keys) {
+  const auto* scales = reinterpret_cast<const uint16_t*>(k_block + static_cast<size_t>(head_dim) *
+                                                                       (kKvBlockTokens / 2));
+  const uint16_t* minima = scales + 2 * head_dim;
+  for (int half = 0; half < 2; ++half) {
+    V largest = Set1(0.0f);
+    for (int d = 0; d < head_dim; d += 16) {
+      const V scale = LoadHalf(scales + half * head_dim + d);
+      Store(keys.shares[half] + d, scale);
+      Store(keys.minima[half] + d, LoadHalf(minima + half * head_dim + d));
+      largest = Max(largest, scale);
+    }
+    keys.largest[half] = ReduceMax(largest);
+    // Infinite where a key was no number; its minimum makes the scores NaN.
+    const bool usable = keys.largest[half] > 0 && keys.largest[half] <= kLargestFloat;
+    const V inverse = Set1(usable ? 1.0f / keys.largest[half] : 0.0f);
+    if (!usable) keys.largest[half] = 0;
+    for (int d = 0; d < head_dim; d += 16) {
+      const V share = Mul(Load(keys.shares[half] + d), inverse);
+      Store(keys.shares[half] + d, usable ? share : Set1(0.0f));
     }
   }
 }
 
 // A key is minimum + scale * code, the two of a channel the same for 32 tokens: the scales go into
-// the query, the minima into what the sums begin with.
+// the query before it is rounded, the minima into what is added to the integer sums.
 template <int kQueries>
-inline void ScoresInt4(const std::byte* k_block, int head_dim, const float* const* q,
-                       const std::byte* upcoming, float (*scores)[kKvBlockTokens]) {
-  constexpr int kChannelBytes = kKvBlockTokens / 2;
+inline void ScoresInt4(const std::byte* k_block, const KeyScales& keys, int head_dim, int end,
+                       const Query* queries, const std::byte* upcoming,
+                       float (*scores)[kKvBlockTokens]) {
+  constexpr int kTogether = kIntVectorsTogether<kQueries> < 2 ? 1 : 2;
   const auto* codes = reinterpret_cast<const uint8_t*>(k_block);
-  const auto* scales =
-      reinterpret_cast<const uint16_t*>(k_block + static_cast<size_t>(head_dim) * kChannelBytes);
-  const uint16_t* minima = scales + 2 * head_dim;
-  alignas(64) float scaled[2][kQueries][kMaxHeadDim];
-  float base[2][kQueries];
-  for (int half = 0; half < 2; ++half) {
+  for (int half = 0; half < 2 && 32 * half < end; ++half) {
+    alignas(64) int16_t scaled[kQueries][kMaxHeadDim];
+    float base[kQueries], scale[kQueries];
     for (int r = 0; r < kQueries; ++r) {
       V sum = Set1(0.0f);
       for (int d = 0; d < head_dim; d += 16) {
-        const V query = Load(q[r] + d);
-        Store(scaled[half][r] + d, Mul(query, LoadHalf(scales + half * head_dim + d)));
-        sum = Fma(query, LoadHalf(minima + half * head_dim + d), sum);
+        StoreInt16(scaled[r] + d, Mul(Load(queries[r].normed + d), Load(keys.shares[half] + d)));
+        sum = Fma(Load(queries[r].x + d), Load(keys.minima[half] + d), sum);
       }
-      base[half][r] = ReduceAdd(sum);
+      base[r] = ReduceAdd(sum);
+      scale[r] = queries[r].scale * keys.largest[half];
     }
-  }
-  for (int first = 0; first < 4; first += kVectorsTogether) {
-    V acc[kQueries][kVectorsTogether];
-    for (int r = 0; r < kQueries; ++r) {
-      for (int j = 0; j < kVectorsTogether; ++j) acc[r][j] = Set1(base[(first + j) / 2][r]);
-    }
-    for (int d = 0; d < head_dim; ++d) {
-      const uint8_t* channel = codes + d * kChannelBytes;
-      if (first == 0 && upcoming != nullptr && d % 2 == 0)
-        PrefetchNear(upcoming + d * kChannelBytes);
-      for (int j = 0; j < kVectorsTogether; ++j) {
-        const int half = (first + j) / 2;
-        const uint8_t* bytes = channel + (first + j) % 2 * 16;
-        const V code = half == 0 ? LoadLowNibbles(bytes) : LoadHighNibbles(bytes);
+    for (int first = 0; first < 2; first += kTogether) {
+      Sums sums[kQueries][kTogether];
+      for (int r = 0; r < kQueries; ++r) {
+        for (int j = 0; j < kTogether; ++j) sums[r][j] = ZeroSums();
+      }
+      for (int d = 0; d < head_dim; d += 2) {
+        if (half == 0 && first == 0 && upcoming != nullptr)
+          PrefetchFar(upcoming + d / 2 * kCacheLine);
+        Pairs channels[kTogether];
+        for (int j = 0; j < kTogether; ++j) {
+          const uint8_t* bytes = codes + d / 2 * kKvBlockTokens + 32 * (first + j);
+          channels[j] = half == 0 ? LoadLowPairs(bytes) : LoadHighPairs(bytes);
+        }
         for (int r = 0; r < kQueries; ++r) {
-          acc[r][j] = Fma(Set1(scaled[half][r][d]), code, acc[r][j]);
+          const Pairs x = BroadcastPair(scaled[r] + d);
+          for (int j = 0; j < kTogether; ++j) sums[r][j] = AddProducts(sums[r][j], channels[j], x);
         }
       }
-    }
-    for (int r = 0; r < kQueries; ++r) {
-      for (int j = 0; j < kVectorsTogether; ++j) Store(scores[r] + 16 * (first + j), acc[r][j]);
+      for (int r = 0; r < kQueries; ++r) {
+        for (int j = 0; j < kTogether; ++j) {
+          Store(scores[r] + 32 * half + 16 * (first + j),
+                Fma(ToFloat(sums[r][j]), Set1(scale[r]), Set1(base[r])));
+        }
+      }
     }
   }
 }
 
-template <int kQueries>
-inline void ScoresOf(KvStorage storage, int head_dim, const std::byte* k_block,
-                     const float* const* q, const std::byte* upcoming,
-                     float (*scores)[kKvBlockTokens]) {
-  if (storage == KvStorage::kF16) {
-    ScoresF16<kQueries>(k_block, head_dim, q, upcoming, scores);
-  } else if (storage == KvStorage::kInt4) {
-    ScoresInt4<kQueries>(k_block, head_dim, q, upcoming, scores);
-  } else {
-    ScoresInt8<kQueries>(k_block, head_dim, q, upcoming, scores);
-  }
+// Bytes of the codes of a block's keys or values; their scales and minima follow.
+inline size_t CodeBytes(int head_dim, bool is_int4) {
+  return static_cast<size_t>(head_dim) * kKvBlockTokens / (is_int4 ? 2 : 1);
+}
+
+inline void PrefetchScales(const std::byte* block, int head_dim, bool is_int4) {
+  const std::byte* scales = block + CodeBytes(head_dim, is_int4);
+  for (int i = 0; i < 8 * head_dim; i += kCacheLine) PrefetchFar(scales + i);
 }
 
 inline bool HasInt4Values(KvStorage storage) {
   return storage == KvStorage::kInt4 || storage == KvStorage::kInt8Int4;
 }
 
-// The values of a block; scales and minima as floats [64][head_dim / 32].
-struct ValueBlock {
-  const std::byte* data;
-  const float* scales;
-  const float* minima;
-};
-
-// Room for the scales and minima of int4 values as floats.
-using ValueScales = float[2 * kKvBlockTokens * kMaxHeadDim / 32];
-
-inline ValueBlock OpenValues(const AttentionTile& tile, const std::byte* v_block, float* room) {
-  const auto elements = static_cast<size_t>(tile.head_dim) * kKvBlockTokens;
-  if (!HasInt4Values(tile.storage))
-    return {v_block, reinterpret_cast<const float*>(v_block + elements), nullptr};
-  const int count = kKvBlockTokens * tile.head_dim / 32;  // of scales, and of minima
-  const auto* halves = reinterpret_cast<const uint16_t*>(v_block + elements / 2);
-  for (int i = 0; i < 2 * count; i += 16) Store(room + i, LoadHalf(halves + i));
-  return {v_block, room, room + count};
-}
-
 // 16 * kVectors channels of the weighted sum of V rows [begin, end) for kQueries queries: out = out
 // * alpha + sum p[t] v[t], in order of t.
 template <int kQueries, int kVectors>
-inline void WeightedSum(const AttentionTile& tile, const ValueBlock& block, int channel, int begin,
-                        int end, const float* const* p, const float* alpha,
-                        const std::byte* upcoming, float* const* out) {
-  const int groups = tile.head_dim / 32;
+inline void WeightedSumF16(const std::byte* v_block, int head_dim, int channel, int begin, int end,
+                           const float (*p)[kKvBlockTokens], const float* alpha,
+                           const std::byte* upcoming, float* const* out) {
+  const auto* v = reinterpret_cast<const uint16_t*>(v_block) + channel;
   V acc[kQueries][kVectors];
   for (int r = 0; r < kQueries; ++r) {
     for (int j = 0; j < kVectors; ++j)
       acc[r][j] = Mul(Load(out[r] + channel + 16 * j), Set1(alpha[r]));
   }
-  if (tile.storage == KvStorage::kF16) {
-    const auto* v = reinterpret_cast<const uint16_t*>(block.data) + channel;
-    for (int t = begin; t < end; ++t) {
-      if (upcoming != nullptr) {
-        for (int j = 0; j < kVectors; j += 2)
-          PrefetchNear(upcoming + (t * tile.head_dim + channel + 16 * j) * 2);
-      }
-      for (int j = 0; j < kVectors; ++j) {
-        const V value = LoadHalf(v + t * tile.head_dim + 16 * j);
-        for (int r = 0; r < kQueries; ++r) acc[r][j] = Fma(Set1(p[r][t]), value, acc[r][j]);
-      }
+  for (int t = begin; t < end; ++t) {
+    if (upcoming != nullptr && channel % 32 == 0) {
+      for (int j = 0; j < kVectors; j += 2)
+        PrefetchFar(upcoming + (t * head_dim + channel + 16 * j) * 2);
     }
-  } else if (HasInt4Values(tile.storage)) {
-    const auto* v = reinterpret_cast<const uint8_t*>(block.data) + channel / 2;
-    for (int t = begin; t < end; ++t) {
-      const uint8_t* codes = v + t * (tile.head_dim / 2);
-      if (upcoming != nullptr) PrefetchNear(upcoming + (t * tile.head_dim + channel) / 2);
-      for (int j = 0; j < kVectors; j += 2) {
-        const V scale = Set1(block.scales[t * groups + channel / 32 + j / 2]);
-        const V minimum = Set1(block.minima[t * groups + channel / 32 + j / 2]);
-        const V low = Fma(LoadLowNibbles(codes + 8 * j), scale, minimum);
-        const V high = Fma(LoadHighNibbles(codes + 8 * j), scale, minimum);
-        for (int r = 0; r < kQueries; ++r) {
-          const V weight = Set1(p[r][t]);
-          acc[r][j] = Fma(weight, low, acc[r][j]);
-          acc[r][j + 1] = Fma(weight, high, acc[r][j + 1]);
-        }
-      }
-    }
-  } else {
-    const auto* v = reinterpret_cast<const int8_t*>(block.data) + channel;
-    for (int t = begin; t < end; ++t) {
-      if (upcoming != nullptr) PrefetchNear(upcoming + t * tile.head_dim + channel);
-      for (int j = 0; j < kVectors; ++j) {
-        const V scale = Set1(block.scales[t * groups + channel / 32 + j / 2]);
-        const V value = Mul(LoadInt8(v + t * tile.head_dim + 16 * j), scale);
-        for (int r = 0; r < kQueries; ++r) acc[r][j] = Fma(Set1(p[r][t]), value, acc[r][j]);
-      }
+    V value[kVectors];
+    for (int j = 0; j < kVectors; ++j) value[j] = LoadHalf(v + t * head_dim + 16 * j);
+    for (int r = 0; r < kQueries; ++r) {
+      const V weight = Set1(p[r][t]);
+      for (int j = 0; j < kVectors; ++j) acc[r][j] = Fma(weight, value[j], acc[r][j]);
     }
   }
   for (int r = 0; r < kQueries; ++r) {
@@ -233,40 +260,145 @@ inline void WeightedSum(const AttentionTile& tile, const ValueBlock& block, int 
   }
 }
 
-template <int kQueries>
-struct QueriesAtOnce {};
+// What a query gives the tokens of a block, for each 32 channels: e^(score - maximum) * the value's
+// scale in 16 bits, with one scale of its own, and the sum of what the int4 minima weigh.
+struct Weights16 {
+  alignas(64) int16_t of_token[kMaxHeadDim / 32][kKvBlockTokens];
+  float scale[kMaxHeadDim / 32];
+  float base[kMaxHeadDim / 32];
+};
 
-// Queries 0 to active - 1 in groups that share one read of keys or values: run(QueriesAtOnce<n>,
-// first). Never one alone where it can be helped: heads in groups of six or seven are common.
-template <typename Run>
-inline void ForQueriesAtOnce(int active, const Run& run) {
-  for (int first = 0; first < active;) {
-    const int left = active - first;
-    if (left >= 7 || left == 4) {
-      run(QueriesAtOnce<4>(), first);
-      first += 4;
-    } else if (left >= 3) {
-      run(QueriesAtOnce<3>(), first);
-      first += 3;
-    } else if (left == 2) {
-      run(QueriesAtOnce<2>(), first);
-      first += 2;
-    } else {
-      run(QueriesAtOnce<1>(), first);
-      first += 1;
+// probability * factor where the probability is above 0, else 0.
+inline V MulWhere(V probability, V factor) {
+  const V zero = Set1(0.0f);
+  return SelectLess(zero, probability, Mul(probability, factor), zero);
+}
+
+// `scales`: [head_dim / 32][64]; `minima` likewise or null. kAll: the query sees the whole block;
+// else there may be tokens with p = 0 for which nothing was stored yet.
+template <bool kAll>
+inline void RoundWeights(const float* p, const float* scales, const float* minima, int groups,
+                         Weights16& weights) {
+  const auto weigh = [&](const float* factors, int group, int j) {
+    const V probability = Load(p + 16 * j),
+            factor = Load(factors + group * kKvBlockTokens + 16 * j);
+    return kAll ? Mul(probability, factor) : MulWhere(probability, factor);
+  };
+  for (int group = 0; group < groups; ++group) {
+    V w[4];
+    for (int j = 0; j < 4; ++j) w[j] = weigh(scales, group, j);
+    const float largest = ReduceMax(Max(Max(w[0], w[1]), Max(w[2], w[3])));
+    const bool finite = largest <= kLargestFloat;
+    const V inverse = Set1(largest > kSmallestMaximum && finite ? kLargestInt16 / largest : 0.0f);
+    for (int j = 0; j < 4; ++j) {
+      StoreInt16(weights.of_token[group] + 16 * j, finite ? Mul(w[j], inverse) : Set1(0.0f));
+    }
+    weights.scale[group] = finite ? largest * (1.0f / kLargestInt16) : __builtin_nanf("");
+    if (minima == nullptr) continue;
+    V sum = weigh(minima, group, 0);
+    for (int j = 1; j < 4; ++j) sum = Add(sum, weigh(minima, group, j));
+    weights.base[group] = ReduceAdd(sum);
+  }
+}
+
+// The same for reduced values; their pairs of tokens from begin / 2 on. kInt4: the codes are
+// nibbles, of channels in the low half of their group or (odd vectors) in the high one.
+template <int kQueries, int kVectors, bool kInt4>
+inline void WeightedSumInt(const std::byte* v_block, int head_dim, int channel, int begin, int end,
+                           const Weights16* weights, const float* alpha, const std::byte* upcoming,
+                           float* const* out) {
+  constexpr int kBytes = (kInt4 ? 16 : 32) * kVectors;    // of the channels, a pair of tokens
+  const int row_bytes = kInt4 ? head_dim : 2 * head_dim;  // of all channels
+  const int offset = kInt4 ? channel / 32 * 32 : 2 * channel;
+  const auto* v = reinterpret_cast<const uint8_t*>(v_block) + offset;
+  const int group = channel / 32;
+  const bool is_high_half = channel % 32 != 0;  // where kVectors == 1
+  const bool prefetches = upcoming != nullptr && !is_high_half && offset % kCacheLine == 0;
+  Sums sums[kQueries][kVectors];
+  for (int r = 0; r < kQueries; ++r) {
+    for (int j = 0; j < kVectors; ++j) sums[r][j] = ZeroSums();
+  }
+  for (int t = begin / 2 * 2; t < end; t += 2) {
+    const int row = t / 2 * row_bytes;
+    if (prefetches) {
+      for (int i = 0; i < kBytes; i += kCacheLine) PrefetchFar(upcoming + offset + row + i);
+    }
+    Pairs values[kVectors];
+    for (int j = 0; j < kVectors; ++j) {
+      if constexpr (kInt4) {
+        const bool is_high = kVectors == 1 ? is_high_half : j % 2 == 1;
+        const uint8_t* codes = v + row + j / 2 * 32;
+        values[j] = is_high ? LoadHighPairs(codes) : LoadLowPairs(codes);
+      } else {
+        values[j] = LoadPairs(reinterpret_cast<const int8_t*>(v + row + 32 * j));
+      }
+    }
+    for (int r = 0; r < kQueries; ++r) {
+      Pairs weight;
+      for (int j = 0; j < kVectors; ++j) {
+        if (j % 2 == 0) weight = BroadcastPair(weights[r].of_token[group + j / 2] + t);
+        sums[r][j] = AddProducts(sums[r][j], values[j], weight);
+      }
+    }
+  }
+  for (int r = 0; r < kQueries; ++r) {
+    for (int j = 0; j < kVectors; ++j) {
+      float* to = out[r] + channel + 16 * j;
+      const V scale = Set1(weights[r].scale[group + j / 2]);
+      V before = Mul(Load(to), Set1(alpha[r]));
+      if constexpr (kInt4) before = Add(before, Set1(weights[r].base[group + j / 2]));
+      Store(to, Fma(ToFloat(sums[r][j]), scale, before));
     }
   }
 }
 
+template <int kQueries>
+struct QueriesAtOnce {};
+
+// Queries 0 to active - 1 in as few groups as may be, of nearly the same size:
+// run(QueriesAtOnce<n>, first).
+template <typename Run>
+inline void ForQueriesAtOnce(int active, const Run& run) {
+  for (int first = 0, groups = (active + kMaxQueriesAtOnce - 1) / kMaxQueriesAtOnce; groups > 0;
+       --groups) {
+    const int size = (active - first + groups - 1) / groups;
+    switch (size) {
+      case 1:
+        run(QueriesAtOnce<1>(), first);
+        break;
+      case 2:
+        run(QueriesAtOnce<2>(), first);
+        break;
+      case 3:
+        run(QueriesAtOnce<3>(), first);
+        break;
+      case 4:
+        run(QueriesAtOnce<4>(), first);
+        break;
+      case 5:
+        run(QueriesAtOnce<5>(), first);
+        break;
+      default:
+        run(QueriesAtOnce<kMaxQueriesAtOnce>(), first);
+        break;
+    }
+    first += size;
+  }
+}
+
+// All channels of a head, run(Vectors<n>, first channel), kTogether vectors at a time and the rest
+// by pairs (a head has an even number of them).
 template <int kVectors>
-inline void WeightedSums(const AttentionTile& tile, const ValueBlock& block, int channel, int begin,
-                         int end, const float* const* p, const float* alpha,
-                         const std::byte* upcoming, float* const* out, int active) {
-  const auto run = [&]<int kQueries>(QueriesAtOnce<kQueries>, int a) {
-    WeightedSum<kQueries, kVectors>(tile, block, channel, begin, end, p + a, alpha + a,
-                                    a == 0 ? upcoming : nullptr, out + a);
-  };
-  ForQueriesAtOnce(active, run);
+struct Vectors {};
+
+template <int kTogether, typename Run>
+inline void ForChannels(int head_dim, const Run& run) {
+  int channel = 0;
+  for (; channel + 16 * kTogether <= head_dim; channel += 16 * kTogether)
+    run(Vectors<kTogether>(), channel);
+  if constexpr (kTogether > 2) {
+    for (; channel < head_dim; channel += 32) run(Vectors<2>(), channel);
+  }
 }
 
 // Scores of one query with a block to e^(score - maximum), the sum and the maximum updated. Returns
@@ -289,17 +421,138 @@ inline float SoftmaxBlock(const AttentionTile& tile, int query, int base, float*
     Store(s + t, e);
     sum = Add(sum, e);
   }
-  float rescale[16];
-  Store(rescale, Exp(Set1(state.maximum[query] - new_max)));  // 0 the first time
+  float rescale[16] = {1.0f};  // e^0, most of the time
+  if (new_max != state.maximum[query])
+    Store(rescale, Exp(Set1(state.maximum[query] - new_max)));  // 0 the first time
   state.maximum[query] = new_max;
   state.total[query] = __builtin_fmaf(state.total[query], rescale[0], ReduceAdd(sum));
   return rescale[0];
 }
 
+// The queries of a tile in the form that its storage wants.
+struct TileQueries {
+  alignas(64) int16_t int16[kMaxTileQueries][kMaxHeadDim];
+  alignas(64) float normed[kMaxTileQueries][kMaxHeadDim];
+  Query of[kMaxTileQueries];
+};
+
+inline void OpenQueries(const AttentionTile& tile, TileQueries& queries) {
+  for (int r = 0; r < tile.num_queries; ++r) {
+    const float* x = tile.queries[r];
+    queries.of[r] = {x, queries.int16[r], queries.normed[r], 1.0f};
+    if (tile.storage == KvStorage::kF16) continue;
+    V largest = Set1(0.0f), sum = Set1(0.0f);
+    for (int d = 0; d < tile.head_dim; d += 16) {
+      largest = Max(largest, Abs(Load(x + d)));
+      sum = Add(sum, Load(x + d));
+    }
+    const float amax = ReduceMax(largest), total = ReduceAdd(sum);
+    const bool finite = total - total == 0;
+    const V inverse = Set1(amax > kSmallestMaximum ? kLargestInt16 / amax : 0.0f);
+    queries.of[r].scale = finite ? amax * (1.0f / kLargestInt16) : __builtin_nanf("");
+    for (int d = 0; d < tile.head_dim; d += 16) {
+      const V normed = finite ? Mul(Load(x + d), inverse) : Set1(0.0f);
+      if (tile.storage == KvStorage::kInt4) {
+        Store(queries.normed[r] + d, normed);
+      } else {
+        StoreInt16(queries.int16[r] + d, normed);
+      }
+    }
+  }
+}
+
+// The queries of a tile that see a token of a block, and the tokens [begin, end) that any of them
+// sees. A query must not notice who else is in its tile.
+struct ActiveQueries {
+  Query query[kMaxTileQueries];
+  float* out[kMaxTileQueries];
+  int index[kMaxTileQueries];
+  bool sees_all[kMaxTileQueries];
+  int count = 0, begin = kKvBlockTokens, end = 0;
+};
+
+inline void FindActive(const AttentionTile& tile, const TileQueries& queries, int base,
+                       AttentionState& state, ActiveQueries& active) {
+  for (int r = 0; r < tile.num_queries; ++r) {
+    if (tile.first[r] >= base + kKvBlockTokens || tile.end[r] <= base) continue;
+    active.query[active.count] = queries.of[r];
+    active.out[active.count] = state.sum[r];
+    const int from = tile.first[r] - base, to = tile.end[r] - base;
+    active.sees_all[active.count] = from <= 0 && to >= kKvBlockTokens;
+    active.index[active.count++] = r;
+    active.begin = from < active.begin ? (from < 0 ? 0 : from) : active.begin;
+    active.end = to > active.end ? (to > kKvBlockTokens ? kKvBlockTokens : to) : active.end;
+  }
+}
+
+inline void ScoreBlock(KvStorage storage, int head_dim, const std::byte* k_block,
+                       const ActiveQueries& active, const std::byte* v_block, Scores& scores) {
+  const int end = active.end;
+  KeyScales key_scales;
+  if (storage == KvStorage::kInt4) OpenKeys(k_block, head_dim, key_scales);
+  ForQueriesAtOnce(active.count, [&]<int kQueries>(QueriesAtOnce<kQueries>, int first) {
+    const Query* queries = active.query + first;
+    const std::byte* upcoming = first == 0 ? v_block : nullptr;
+    if (storage == KvStorage::kF16) {
+      ScoresF16<kQueries>(k_block, head_dim, end, queries, upcoming, scores + first);
+    } else if (storage == KvStorage::kInt4) {
+      ScoresInt4<kQueries>(k_block, key_scales, head_dim, end, queries, upcoming, scores + first);
+    } else {
+      ScoresInt8<kQueries>(k_block, head_dim, end, queries, upcoming, scores + first);
+    }
+  });
+}
+
+inline void WeightValuesF16(int head_dim, const std::byte* v_block, const ActiveQueries& active,
+                            const Scores& p, const float* alpha, const std::byte* next_keys) {
+  ForQueriesAtOnce(active.count, [&]<int kQueries>(QueriesAtOnce<kQueries>, int first) {
+    const std::byte* upcoming = first == 0 ? next_keys : nullptr;
+    ForChannels<kVectorsTogether<kQueries>>(head_dim, [&]<int kVectors>(Vectors<kVectors>,
+                                                                        int channel) {
+      WeightedSumF16<kQueries, kVectors>(v_block, head_dim, channel, active.begin, active.end,
+                                         p + first, alpha + first, upcoming, active.out + first);
+    });
+  });
+}
+
+template <bool kInt4>
+inline void WeightValuesInt(int head_dim, const std::byte* v_block, const ActiveQueries& active,
+                            const Scores& p, const float* alpha, const std::byte* next_keys) {
+  const int groups = head_dim / 32;
+  const std::byte* header = v_block + CodeBytes(head_dim, kInt4);
+  alignas(64) float room[2 * kKvBlockTokens * kMaxHeadDim / 32];  // scales and minima as floats
+  const float* scales = reinterpret_cast<const float*>(header);
+  const float* minima = nullptr;
+  if constexpr (kInt4) {
+    const auto* halves = reinterpret_cast<const uint16_t*>(header);
+    for (int i = 0; i < 2 * groups * kKvBlockTokens; i += 16) Store(room + i, LoadHalf(halves + i));
+    scales = room;
+    minima = room + groups * kKvBlockTokens;
+  }
+  ForQueriesAtOnce(active.count, [&]<int kQueries>(QueriesAtOnce<kQueries>, int first) {
+    Weights16 weights[kQueries];
+    for (int r = 0; r < kQueries; ++r) {
+      if (active.sees_all[first + r]) {
+        RoundWeights<true>(p[first + r], scales, minima, groups, weights[r]);
+      } else {
+        RoundWeights<false>(p[first + r], scales, minima, groups, weights[r]);
+      }
+    }
+    const std::byte* upcoming = first == 0 ? next_keys : nullptr;
+    ForChannels<kIntVectorsTogether<kQueries>>(
+        head_dim, [&]<int kVectors>(Vectors<kVectors>, int channel) {
+          WeightedSumInt<kQueries, kVectors, kInt4>(v_block, head_dim, channel, active.begin,
+                                                    active.end, weights, alpha + first, upcoming,
+                                                    active.out + first);
+        });
+  });
+}
+
 void Attention(const AttentionTile& tile, int first_block, int last_block,
                AttentionState& state) noexcept {
+  TileQueries queries;
+  OpenQueries(tile, queries);
   alignas(64) Scores scores;
-  alignas(64) ValueScales value_scales;
   for (int r = 0; r < tile.num_queries; ++r) {
     state.maximum[r] = kNegativeInfinity;
     state.total[r] = 0;
@@ -307,46 +560,26 @@ void Attention(const AttentionTile& tile, int first_block, int last_block,
   }
   for (int block = first_block; block < last_block; ++block) {
     const int base = block * kKvBlockTokens;
-    // Only queries that see a token of this block take part: a query must not notice who else is in
-    // its tile.
-    const float* q[kMaxTileQueries];
-    float* out[kMaxTileQueries];
-    int index[kMaxTileQueries];
-    int active = 0, begin = kKvBlockTokens, end = 0;
-    for (int r = 0; r < tile.num_queries; ++r) {
-      if (tile.first[r] >= base + kKvBlockTokens || tile.end[r] <= base) continue;
-      q[active] = tile.queries[r];
-      out[active] = state.sum[r];
-      index[active++] = r;
-      const int from = tile.first[r] - base, to = tile.end[r] - base;
-      begin = from < begin ? (from < 0 ? 0 : from) : begin;
-      end = to > end ? (to > kKvBlockTokens ? kKvBlockTokens : to) : end;
-    }
-    if (active == 0) continue;
-    const std::byte* k_block = tile.k_blocks[block];
+    ActiveQueries active;
+    FindActive(tile, queries, base, state, active);
+    if (active.count == 0) continue;
     const std::byte* v_block = tile.v_blocks[block];
     const std::byte* next_keys = block + 1 < last_block ? tile.k_blocks[block + 1] : nullptr;
     const KvStorage keys = block == tile.open_block ? KvStorage::kF16 : tile.storage;
-    const int head_dim = tile.head_dim;
-    ForQueriesAtOnce(active, [&]<int kQueries>(QueriesAtOnce<kQueries>, int r) {
-      ScoresOf<kQueries>(keys, head_dim, k_block, q + r, r == 0 ? v_block : nullptr, scores + r);
-    });
-
+    if (tile.storage != KvStorage::kF16)
+      PrefetchScales(v_block, tile.head_dim, HasInt4Values(tile.storage));
+    ScoreBlock(keys, tile.head_dim, tile.k_blocks[block], active, v_block, scores);
+    if (tile.storage != KvStorage::kF16 && next_keys != nullptr)
+      PrefetchScales(next_keys, tile.head_dim, tile.storage == KvStorage::kInt4);
     float alpha[kMaxTileQueries];
-    const float* p[kMaxTileQueries];
-    for (int a = 0; a < active; ++a) {
-      p[a] = scores[a];
-      alpha[a] = SoftmaxBlock(tile, index[a], base, scores[a], state);
-    }
-    const ValueBlock v = OpenValues(tile, v_block, value_scales);
-    int channel = 0;
-    for (; channel + 16 * kVectorsTogether <= tile.head_dim && kVectorsTogether > 2;
-         channel += 16 * kVectorsTogether) {
-      WeightedSums<kVectorsTogether>(tile, v, channel, begin, end, p, alpha, next_keys, out,
-                                     active);
-    }
-    for (; channel < tile.head_dim; channel += 32) {
-      WeightedSums<2>(tile, v, channel, begin, end, p, alpha, next_keys, out, active);
+    for (int a = 0; a < active.count; ++a)
+      alpha[a] = SoftmaxBlock(tile, active.index[a], base, scores[a], state);
+    if (tile.storage == KvStorage::kF16) {
+      WeightValuesF16(tile.head_dim, v_block, active, scores, alpha, next_keys);
+    } else if (HasInt4Values(tile.storage)) {
+      WeightValuesInt<true>(tile.head_dim, v_block, active, scores, alpha, next_keys);
+    } else {
+      WeightValuesInt<false>(tile.head_dim, v_block, active, scores, alpha, next_keys);
     }
   }
 }
@@ -375,174 +608,12 @@ void AttentionFold(AttentionState& state, const AttentionState& later, int num_q
   }
 }
 
-// One step of the Hadamard matrix within vectors: lanes i and i ^ kDistance to their sum and
-// difference. Multiplied by 1 and -1, so that each is one exact operation and one rounding.
-template <int kDistance>
-inline void TurnLanes(float* x, int n) {
-  float signs[16];
-  for (int i = 0; i < 16; ++i) signs[i] = (i & kDistance) != 0 ? -1.0f : 1.0f;
-  const V sign = Load(signs);
-  for (int i = 0; i < n; i += 16) {
-    const V v = Load(x + i);
-    Store(x + i, Fma(v, sign, Swap<kDistance>(v)));
-  }
-}
-
-// Turns the n channels of a head by orthonormal Hadamard matrices, each as large as a power of two
-// that divides n may be. Its own inverse.
-inline void Turn(float* x, int n) {
-  TurnLanes<1>(x, n);
-  TurnLanes<2>(x, n);
-  TurnLanes<4>(x, n);
-  TurnLanes<8>(x, n);
-  const int size = n & -n;
-  for (int distance = 16; distance < size; distance *= 2) {
-    for (int i = 0; i < n; i += 16) {
-      if ((i & distance) != 0) continue;
-      const V a = Load(x + i), b = Load(x + i + distance);
-      Store(x + i, Add(a, b));
-      Store(x + i + distance, Sub(a, b));
-    }
-  }
-  const V scale = Set1(__builtin_sqrtf(1.0f / static_cast<float>(size)));
-  for (int i = 0; i < n; i += 16) Store(x + i, Mul(Load(x + i), scale));
-}
-
 void AttentionFinish(KvStorage storage, const AttentionState& state, int num_queries, int head_dim,
                      float* const* out) noexcept {
   for (int r = 0; r < num_queries; ++r) {
     const V inverse = Set1(1.0f / state.total[r]);
     for (int d = 0; d < head_dim; d += 16) Store(out[r] + d, Mul(Load(state.sum[r] + d), inverse));
     if (HasInt4Values(storage)) Turn(out[r], head_dim);
-  }
-}
-
-// 32 channels of one token as int8 with one scale.
-inline float QuantizeGroup(const float* x, int8_t* q) {
-  const V lo = Load(x), hi = Load(x + 16);
-  const float amax = ReduceMax(Max(Abs(lo), Abs(hi)));
-  const V inverse = Set1(amax > kSmallestMaximum ? 127.0f / amax : 0.0f);
-  V q_lo = Round(Mul(lo, inverse)), q_hi = Round(Mul(hi, inverse));
-  const bool finite = ReduceAdd(Add(q_lo, q_hi)) <= 32 * 127.0f;
-  if (!finite) q_lo = q_hi = Set1(0.0f);
-  StoreInt8(q, q_lo);
-  StoreInt8(q + 16, q_hi);
-  return finite ? amax / 127.0f : __builtin_nanf("");
-}
-
-// The float that `x` becomes as a half.
-inline float AsHalf(float x, uint16_t* half) {
-  uint16_t halves[16];
-  float rounded[16];
-  StoreHalf(halves, Set1(x));
-  Store(rounded, LoadHalf(halves));
-  *half = halves[0];
-  return rounded[0];
-}
-
-// 32 floats as codes 0 to 15 between their minimum and maximum. What is not finite, or too large
-// for a half, becomes NaN.
-inline void QuantizeGroup4(V lo, V hi, int8_t* q, uint16_t* scale_half, uint16_t* minimum_half) {
-  constexpr uint16_t kHalfNan = 0x7e00;
-  constexpr float kLargestHalf = 65504.0f;
-  const float maximum = ReduceMax(Max(lo, hi));
-  const float minimum = -ReduceMax(Max(Sub(Set1(0.0f), lo), Sub(Set1(0.0f), hi)));
-  const float sum = ReduceAdd(Add(lo, hi));
-  if (!(sum - sum == 0) || maximum > kLargestHalf || minimum < -kLargestHalf) {
-    *scale_half = *minimum_half = kHalfNan;
-    StoreInt8(q, Set1(0.0f));
-    StoreInt8(q + 16, Set1(0.0f));
-    return;
-  }
-  const float base = AsHalf(minimum, minimum_half);
-  const float scale = AsHalf((maximum - base) * (1.0f / 15), scale_half);
-  const V inverse = Set1(scale > 0 ? 1.0f / scale : 0.0f), least = Set1(0.0f), most = Set1(15.0f);
-  const V offset = Set1(base);
-  StoreInt8(q, Min(Max(Round(Mul(Sub(lo, offset), inverse)), least), most));
-  StoreInt8(q + 16, Min(Max(Round(Mul(Sub(hi, offset), inverse)), least), most));
-}
-
-inline void StoreKeyF16(const float* k, int head_dim, int slot, std::byte* k_block) {
-  auto* keys = reinterpret_cast<uint16_t*>(k_block);
-  for (int d = 0; d < head_dim; d += 16) {
-    uint16_t half[16];
-    StoreHalf(half, Load(k + d));
-    for (int i = 0; i < 16; ++i) keys[(d + i) * kKvBlockTokens + slot] = half[i];
-  }
-}
-
-inline void StoreValueF16(const float* v, int head_dim, int slot, std::byte* v_block) {
-  auto* values = reinterpret_cast<uint16_t*>(v_block) + slot * head_dim;
-  for (int d = 0; d < head_dim; d += 16) StoreHalf(values + d, Load(v + d));
-}
-
-inline void StoreKeyInt8(const float* k, int head_dim, int slot, std::byte* k_block) {
-  auto* keys = reinterpret_cast<int8_t*>(k_block);
-  auto* scales = reinterpret_cast<float*>(k_block + static_cast<size_t>(head_dim) * kKvBlockTokens);
-  for (int group = 0; group < head_dim / 32; ++group) {
-    int8_t q[32];
-    scales[group * kKvBlockTokens + slot] = QuantizeGroup(k + group * 32, q);
-    for (int i = 0; i < 32; ++i) keys[(group * 32 + i) * kKvBlockTokens + slot] = q[i];
-  }
-}
-
-inline void StoreValueInt8(const float* v, int head_dim, int slot, std::byte* v_block) {
-  auto* values = reinterpret_cast<int8_t*>(v_block) + slot * head_dim;
-  auto* scales = reinterpret_cast<float*>(v_block + static_cast<size_t>(head_dim) * kKvBlockTokens);
-  for (int group = 0; group < head_dim / 32; ++group) {
-    scales[slot * (head_dim / 32) + group] = QuantizeGroup(v + group * 32, values + group * 32);
-  }
-}
-
-inline void StoreValueInt4(const float* v, int head_dim, int slot, std::byte* v_block) {
-  alignas(64) float turned[kMaxHeadDim];
-  for (int d = 0; d < head_dim; d += 16) Store(turned + d, Load(v + d));
-  Turn(turned, head_dim);
-  const int groups = head_dim / 32;
-  auto* codes = reinterpret_cast<uint8_t*>(v_block) + slot * (head_dim / 2);
-  auto* scales =
-      reinterpret_cast<uint16_t*>(v_block + static_cast<size_t>(head_dim) * (kKvBlockTokens / 2)) +
-      slot * groups;
-  uint16_t* minima = scales + kKvBlockTokens * groups;
-  for (int group = 0; group < groups; ++group) {
-    int8_t q[32];
-    QuantizeGroup4(Load(turned + group * 32), Load(turned + group * 32 + 16), q, scales + group,
-                   minima + group);
-    for (int i = 0; i < 16; ++i)
-      codes[group * 16 + i] = static_cast<uint8_t>(q[i] | q[16 + i] << 4);
-  }
-}
-
-void StoreKv(KvStorage storage, const float* k, const float* v, int head_dim, int slot,
-             std::byte* k_block, std::byte* v_block) noexcept {
-  if (storage == KvStorage::kF16 || storage == KvStorage::kInt4) {
-    StoreKeyF16(k, head_dim, slot, k_block);
-  } else {
-    StoreKeyInt8(k, head_dim, slot, k_block);
-  }
-  if (storage == KvStorage::kF16) {
-    StoreValueF16(v, head_dim, slot, v_block);
-  } else if (storage == KvStorage::kInt8) {
-    StoreValueInt8(v, head_dim, slot, v_block);
-  } else {
-    StoreValueInt4(v, head_dim, slot, v_block);
-  }
-}
-
-void CloseKeys(const std::byte* open_keys, int head_dim, std::byte* k_block) noexcept {
-  const auto* keys = reinterpret_cast<const uint16_t*>(open_keys);
-  auto* codes = reinterpret_cast<uint8_t*>(k_block);
-  auto* scales =
-      reinterpret_cast<uint16_t*>(k_block + static_cast<size_t>(head_dim) * (kKvBlockTokens / 2));
-  uint16_t* minima = scales + 2 * head_dim;
-  for (int d = 0; d < head_dim; ++d) {
-    int8_t q[2][32];
-    for (int half = 0; half < 2; ++half) {
-      const uint16_t* tokens = keys + d * kKvBlockTokens + half * 32;
-      QuantizeGroup4(LoadHalf(tokens), LoadHalf(tokens + 16), q[half], scales + half * head_dim + d,
-                     minima + half * head_dim + d);
-    }
-    for (int i = 0; i < 32; ++i) codes[d * 32 + i] = static_cast<uint8_t>(q[0][i] | q[1][i] << 4);
   }
 }
 

@@ -95,16 +95,18 @@ enum class KvStorage : int {
 
 // Tokens in a KV block; K and V of one block, layer and KV head are stored as
 //   f16:  K [head_dim][64] half, V [64][head_dim] half
-//   int8: K [head_dim][64] int8 then K scales [head_dim / 32][64] float; V [64][head_dim] int8 then
-//   V scales [64][head_dim / 32]
-//   int4: K [head_dim][32] bytes, then scales [2][head_dim] and minima [2][head_dim], half: byte i
-//   of a channel holds the codes of tokens i (low nibble) and 32 + i, scale and minimum are those
-//   of 32 tokens; V [64][head_dim / 2] bytes, then scales [64][head_dim / 32] and minima, half:
-//   byte i of 32 channels holds channels i (low nibble) and 16 + i. Before they are coded, the
-//   values of a head are turned by a Hadamard matrix, and what is summed of them is turned back at
-//   the end.
+//   int8: K [head_dim / 2][64][2] int8, then K scales [head_dim / 32][64] float;
+//         V [32][head_dim][2] int8, then V scales [head_dim / 32][64] float
+//   int4: K [head_dim / 2][32][2] bytes, then scales [2][head_dim] and minima [2][head_dim], half:
+//         the bytes of entry i of a pair of channels hold the codes of tokens i (low nibble) and
+//         32 + i; scale and minimum are those of a channel and 32 tokens
+//         V [32][head_dim / 32][16][2] bytes, then scales [head_dim / 32][64] and minima, half: the
+//         bytes of entry i of 32 channels hold channels i (low nibble) and 16 + i. Before they are
+//         coded, the values of a head are turned by a Hadamard matrix, and what is summed of them
+//         is turned back at the end.
 // K is channel-major so that one vector holds one channel of 16 tokens and scores need no
-// horizontal sums.
+// horizontal sums. Where two numbers stand together ([2]: of K two channels, of V two tokens), the
+// integer products take both at once.
 //
 // The int4 code of a key depends on 32 tokens, so it cannot be made before they are all there. The
 // keys of a block that is being filled are therefore kept as f16 beside the cache ("open"), and

@@ -472,6 +472,50 @@ TEST_P(EachKv, AttentionEqualsScalar) {
   }
 }
 
+TEST_P(EachKv, TilesOfEverySizeEqualScalar) {
+  const auto [table, storage] = GetParam();
+  std::mt19937 rng(12);
+  constexpr int kDim = 96, kTokens = 200;
+  AttentionCase cache(storage, kDim, kTokens, rng);
+  cache.Store(ScalarKernels());
+  for (int num_queries = 1; num_queries <= kMaxTileQueries; ++num_queries) {
+    const std::vector<float> queries = RandomFloats(num_queries * kDim, rng, 0.2f);
+    const std::vector<int> first(num_queries, 0);
+    std::vector<int> end;
+    for (int r = 0; r < num_queries; ++r) end.push_back(kTokens - num_queries + 1 + r);
+    EXPECT_THAT(cache.Run(*table, queries, first, end),
+                SameBits(cache.Run(ScalarKernels(), queries, first, end)))
+        << num_queries << " queries";
+  }
+}
+
+TEST_P(EachKv, WhatIsNoNumberIsSeenByThoseWhoLookAtIt) {
+  // A key, a value or a query with a NaN or an infinity must not turn into some number.
+  const auto [table, storage] = GetParam();
+  constexpr int kDim = 64, kTokens = 130, kPoisoned = 70;
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float poison : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()}) {
+    std::mt19937 rng(13);
+    AttentionCase clean(storage, kDim, kTokens, rng);
+    const std::vector<float> query = RandomFloats(kDim, rng, 0.3f);
+    for (const char* where : {"key", "value", "query"}) {
+      AttentionCase cache = clean;
+      std::vector<float> q = query;
+      if (*where == 'k') cache.keys[kPoisoned * kDim + 3] = poison;
+      if (*where == 'v') cache.values[kPoisoned * kDim + 3] = poison;
+      if (*where == 'q') q[5] = poison;
+      cache.Store(*table);
+      const std::vector<float> out = cache.Run(*table, q, {0}, {kTokens});
+      // An f16 key may be infinite, and then its token rightly counts for nothing.
+      const bool may_vanish = *where == 'k' && storage == KvStorage::kF16 && !std::isnan(poison);
+      EXPECT_TRUE(may_vanish || !std::isfinite(out[3])) << where << " " << poison;
+      if (*where == 'q') continue;
+      // Before it, and in its block of 32 keys (int4) not at all.
+      for (const float x : cache.Run(*table, q, {0}, {60})) EXPECT_TRUE(std::isfinite(x)) << where;
+    }
+  }
+}
+
 TEST_P(EachKv, AQueryDoesNotNoticeItsTile) {
   const auto [table, storage] = GetParam();
   std::mt19937 rng(8);

@@ -19,7 +19,7 @@ namespace {
 constexpr std::array<char, 8> kMagic = {'H', 'E', 'A', 'R', 'T', 'H', 'K', 'V'};
 constexpr uint32_t kVersion = 1;
 // The layout of a block (kernels.h). A change of it changes this number.
-constexpr uint32_t kKvLayoutVersion = 1;
+constexpr uint32_t kKvLayoutVersion = 2;
 // No model comes near; a larger shape is a damaged file.
 constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxKvHeads = 4096;

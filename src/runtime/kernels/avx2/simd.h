@@ -108,4 +108,49 @@ inline float ReduceMax(V a) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
+struct Pairs {
+  __m256i lo, hi;
+};
+struct Sums {
+  __m256i lo, hi;
+};
+
+inline __m256i WidenInt8(const void* p) {
+  return _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
+inline __m256i WidenBytes(const void* p) {
+  return _mm256_cvtepu8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
+inline Pairs LoadPairs(const int8_t* p) { return {WidenInt8(p), WidenInt8(p + 16)}; }
+inline Pairs LoadLowPairs(const uint8_t* p) {
+  const __m256i mask = _mm256_set1_epi16(15);
+  return {_mm256_and_si256(WidenBytes(p), mask), _mm256_and_si256(WidenBytes(p + 16), mask)};
+}
+inline Pairs LoadHighPairs(const uint8_t* p) {
+  return {_mm256_srli_epi16(WidenBytes(p), 4), _mm256_srli_epi16(WidenBytes(p + 16), 4)};
+}
+inline Pairs BroadcastPair(const int16_t* p) {
+  int32_t bits;
+  __builtin_memcpy(&bits, p, sizeof bits);
+  const __m256i v = _mm256_set1_epi32(bits);
+  return {v, v};
+}
+inline Sums ZeroSums() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+inline __m256i AddProducts8(__m256i sums, __m256i a, __m256i b) {
+  // sums + products. Spelt out because GCC 12 would make the products of all sums of a loop first
+  // and add them afterwards, for which the sums have to leave their registers.
+  const __m256i products = _mm256_madd_epi16(a, b);
+  asm("vpaddd %1, %0, %0" : "+x"(sums) : "x"(products));
+  return sums;
+}
+inline Sums AddProducts(Sums sums, Pairs a, Pairs b) {
+  return {AddProducts8(sums.lo, a.lo, b.lo), AddProducts8(sums.hi, a.hi, b.hi)};
+}
+inline V ToFloat(Sums a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+// Rounded to nearest, halves to even. Within [-32767, 32767].
+inline void StoreInt16(int16_t* p, V a) {
+  const __m256i pairs = _mm256_packs_epi32(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(pairs, 0xD8));
+}
+
 }  // namespace

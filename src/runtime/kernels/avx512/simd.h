@@ -89,4 +89,37 @@ inline float ReduceMax(V a) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
+struct Pairs {
+  __m512i v;
+};
+struct Sums {
+  __m512i v;
+};
+
+inline Pairs LoadPairs(const int8_t* p) {
+  return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline __m512i WidenBytes(const uint8_t* p) {
+  return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline Pairs LoadLowPairs(const uint8_t* p) {
+  return {_mm512_and_si512(WidenBytes(p), _mm512_set1_epi16(15))};
+}
+inline Pairs LoadHighPairs(const uint8_t* p) { return {_mm512_srli_epi16(WidenBytes(p), 4)}; }
+inline Pairs BroadcastPair(const int16_t* p) {
+  int32_t bits;
+  __builtin_memcpy(&bits, p, sizeof bits);
+  return {_mm512_set1_epi32(bits)};
+}
+inline Sums ZeroSums() { return {_mm512_setzero_si512()}; }
+inline Sums AddProducts(Sums sums, Pairs a, Pairs b) {
+  return {_mm512_dpwssd_epi32(sums.v, a.v, b.v)};
+}
+inline V ToFloat(Sums a) { return {_mm512_cvtepi32_ps(a.v)}; }
+// Rounded to nearest, halves to even. Within [-32767, 32767].
+inline void StoreInt16(int16_t* p, V a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a.v)));
+}
+
 }  // namespace

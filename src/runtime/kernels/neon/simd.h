@@ -126,4 +126,56 @@ inline float ReduceMax(V a) {
   return even > odd ? even : odd;
 }
 
+// The first numbers of the pairs, and the second.
+struct Pairs {
+  int16x8_t first[2], second[2];
+};
+struct Sums {
+  int32x4_t v[4];
+};
+
+inline Pairs WidenPairs(int8x16_t first, int8x16_t second) {
+  return {{vmovl_s8(vget_low_s8(first)), vmovl_high_s8(first)},
+          {vmovl_s8(vget_low_s8(second)), vmovl_high_s8(second)}};
+}
+inline Pairs LoadPairs(const int8_t* p) {
+  const int8x16x2_t both = vld2q_s8(p);
+  return WidenPairs(both.val[0], both.val[1]);
+}
+inline Pairs LoadLowPairs(const uint8_t* p) {
+  const uint8x16x2_t both = vld2q_u8(p);
+  return WidenPairs(vreinterpretq_s8_u8(vandq_u8(both.val[0], vdupq_n_u8(15))),
+                    vreinterpretq_s8_u8(vandq_u8(both.val[1], vdupq_n_u8(15))));
+}
+inline Pairs LoadHighPairs(const uint8_t* p) {
+  const uint8x16x2_t both = vld2q_u8(p);
+  return WidenPairs(vreinterpretq_s8_u8(vshrq_n_u8(both.val[0], 4)),
+                    vreinterpretq_s8_u8(vshrq_n_u8(both.val[1], 4)));
+}
+inline Pairs BroadcastPair(const int16_t* p) {
+  const int16x8_t first = vdupq_n_s16(p[0]), second = vdupq_n_s16(p[1]);
+  return {{first, first}, {second, second}};
+}
+inline Sums ZeroSums() {
+  const int32x4_t zero = vdupq_n_s32(0);
+  return {{zero, zero, zero, zero}};
+}
+inline Sums AddProducts(Sums sums, Pairs a, Pairs b) {
+  for (int half = 0; half < 2; ++half) {
+    int32x4_t &low = sums.v[2 * half], &high = sums.v[2 * half + 1];
+    low = vmlal_s16(low, vget_low_s16(a.first[half]), vget_low_s16(b.first[half]));
+    low = vmlal_s16(low, vget_low_s16(a.second[half]), vget_low_s16(b.second[half]));
+    high = vmlal_high_s16(high, a.first[half], b.first[half]);
+    high = vmlal_high_s16(high, a.second[half], b.second[half]);
+  }
+  return sums;
+}
+inline V ToFloat(Sums a) {
+  return Quarters([&](int i) { return vcvtq_f32_s32(a.v[i]); });
+}
+// Rounded to nearest, halves to even. Within [-32767, 32767].
+inline void StoreInt16(int16_t* p, V a) {
+  for (int i = 0; i < 4; ++i) vst1_s16(p + 4 * i, vmovn_s32(vcvtnq_s32_f32(a.v[i])));
+}
+
 }  // namespace

@@ -106,4 +106,47 @@ inline float ReduceMax(V a) {
   return a.v[0];
 }
 
+// Sixteen pairs of 16-bit numbers, and a 32-bit sum for each pair's products.
+struct Pairs {
+  int16_t v[32];
+};
+struct Sums {
+  int32_t v[16];
+};
+
+template <typename F>
+inline Pairs EachOfPairs(F number) {
+  Pairs r;
+  for (int i = 0; i < 32; ++i) r.v[i] = static_cast<int16_t>(number(i));
+  return r;
+}
+
+inline Pairs LoadPairs(const int8_t* p) {
+  return EachOfPairs([&](int i) { return p[i]; });
+}
+// The low, or the high, halves of 32 bytes.
+inline Pairs LoadLowPairs(const uint8_t* p) {
+  return EachOfPairs([&](int i) { return p[i] & 15; });
+}
+inline Pairs LoadHighPairs(const uint8_t* p) {
+  return EachOfPairs([&](int i) { return p[i] >> 4; });
+}
+// One pair sixteen times.
+inline Pairs BroadcastPair(const int16_t* p) {
+  return EachOfPairs([&](int i) { return p[i % 2]; });
+}
+inline Sums ZeroSums() { return {}; }
+// Both products of each pair added to its sum.
+inline Sums AddProducts(Sums sums, Pairs a, Pairs b) {
+  for (int i = 0; i < 32; ++i) sums.v[i / 2] += int32_t{a.v[i]} * b.v[i];
+  return sums;
+}
+inline V ToFloat(Sums a) {
+  return Lanes([&](int i) { return static_cast<float>(a.v[i]); });
+}
+// Rounded to nearest, halves to even. Within [-32767, 32767].
+inline void StoreInt16(int16_t* p, V a) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(rintf(a.v[i]));
+}
+
 }  // namespace
