@@ -1,5 +1,10 @@
 # One library per folder: hearth_library(name SOURCES ... DEPS ...), its tests with hearth_test(name SOURCES ... DEPS ...).
 
+# Most of a compilation is headers (nlohmann/json, CLI11, libtorch). Files of a library that see each other's anonymous
+# namespaces must not use a name twice; `hearth_library(name SEPARATE ...)` is for those that do.
+set(CMAKE_UNITY_BUILD ${HEARTH_UNITY})
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+
 add_library(hearth_options INTERFACE)
 target_include_directories(hearth_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_link_libraries(hearth_options INTERFACE Threads::Threads)
@@ -21,8 +26,11 @@ if(HEARTH_SANITIZE)
 endif()
 
 function(hearth_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "SEPARATE" "" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
+  if(ARG_SEPARATE)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+  endif()
   target_link_libraries(${name} PUBLIC hearth_options ${ARG_DEPS})
 endfunction()
 
@@ -36,6 +44,7 @@ function(hearth_test name)
     set(ARG_LABEL unit)
   endif()
   add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
@@ -49,6 +58,7 @@ function(hearth_fuzz name)
   endif()
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
 endfunction()

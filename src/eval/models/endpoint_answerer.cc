@@ -10,7 +10,7 @@
 namespace hearth::eval {
 namespace {
 
-constexpr auto kStopPoll = std::chrono::milliseconds(50);
+constexpr auto kPausePoll = std::chrono::milliseconds(50);
 constexpr int kMaxPauseMs = 30'000;
 
 // The server's own words, short.
@@ -109,7 +109,7 @@ Result<ModelAnswer> EndpointAnswerer::Ask(const Question& question) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(pause_ms);
     do {
       if (stop_ && stop_()) return MakeError(ErrorCode::kCancelled, "stopped");
-      if (pause_ms > 0) std::this_thread::sleep_for(kStopPoll);
+      if (pause_ms > 0) std::this_thread::sleep_for(kPausePoll);
     } while (std::chrono::steady_clock::now() < until);
     const Result<HttpReply> reply = HttpPost(url_, "/chat/completions", body, post);
     if (!reply) {

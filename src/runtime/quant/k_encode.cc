@@ -24,8 +24,8 @@ struct Normalized {
 
   // The binary16 nearest to value * 2^exponent, finite.
   uint16_t ToHalf(float value) const {
-    constexpr float kLargestHalf = 65504;
-    return FloatToHalf(Clamp(std::ldexp(value, exponent), -kLargestHalf, kLargestHalf));
+    constexpr float kLargest = 65504;
+    return FloatToHalf(Clamp(std::ldexp(value, exponent), -kLargest, kLargest));
   }
   // The nearest one not smaller in magnitude: the d that just reaches the largest scale must not be
   // rounded below it. It matters where d is subnormal and its steps are coarse, as the d of Q6_K

@@ -15,7 +15,7 @@ namespace hearth {
 namespace {
 
 // Words are merged as one up to this size, so that positions fit 32 bits.
-constexpr size_t kMaxWordBytes = size_t{1} << 30;
+constexpr size_t kMaxSpmWordBytes = size_t{1} << 30;
 
 // Higher scores become lower ranks, in the order of the floats.
 uint32_t RankOfScore(float score) {
@@ -87,7 +87,7 @@ class SpmTokenizer final : public TableTokenizer {
       }
       at += kSpaceMark.size();
     }
-    return std::min({at, text.size(), kMaxWordBytes});
+    return std::min({at, text.size(), kMaxSpmWordBytes});
   }
 
   void EncodeWord(std::string_view word, SymbolMerger& merger, bool& in_unknown,
