@@ -47,7 +47,9 @@ function(hearth_test name)
   set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
+  # Tiny tensors on as many threads as a large machine has cores are slower, not faster: libtorch's pools get in each other's
+  # way.
+  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600 ENVIRONMENT OMP_NUM_THREADS=2)
 endfunction()
 
 # A libFuzzer target, only built with HEARTH_FUZZ. scripts/fuzz runs them all, each on its seed corpus (the folder corpus/
