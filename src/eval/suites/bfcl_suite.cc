@@ -12,8 +12,8 @@
 namespace hearth::eval {
 namespace {
 
-constexpr const char* kBfclRules = "bfcl-1";
-constexpr int kBfclMaxTokens = 384;
+constexpr const char* kRules = "bfcl-1";
+constexpr int kMaxTokens = 384;
 
 constexpr const char* kSystemPrompt =
     "You are given a question and a list of functions. Call the one function that answers the "
@@ -59,7 +59,7 @@ class Bfcl : public QuestionSuite {
 
   Question Ask(size_t item, const Answerer& model) const override {
     const Item& it = items_[item];
-    Question question = UserQuestion(options_, it.question, kBfclMaxTokens);
+    Question question = UserQuestion(options_, it.question, kMaxTokens);
     if (options_.tools_in_prompt || !model.shows_tools()) {
       ChatMessage system;
       system.role = "system";
@@ -196,7 +196,7 @@ Result<std::unique_ptr<Suite>> MakeBfcl(const SuiteOptions& options) {
   SuiteInfo info;
   info.name = "bfcl";
   info.title = "Function calling (BFCL v4: simple_python, multiple, irrelevance)";
-  info.fingerprint = Fingerprint(fingerprints + kSystemPrompt + kBfclRules);
+  info.fingerprint = Fingerprint(fingerprints + kSystemPrompt + kRules);
   return std::make_unique<Bfcl>(std::move(info), options, std::move(items));
 }
 

@@ -10,8 +10,8 @@ namespace hearth::eval {
 namespace {
 
 // Raised when programs are built or judged in another way.
-constexpr const char* kCodeRules = "code-1";
-constexpr int kCodeMaxTokens = 1024;
+constexpr const char* kRules = "code-1";
+constexpr int kMaxTokens = 1024;
 
 struct LanguageWords {
   const char* name;  // in the prompt
@@ -59,7 +59,7 @@ class CodeSuite : public QuestionSuite {
  protected:
   Question Ask(size_t item, const Answerer&) const override {
     const CodeTask& task = items_[item].task;
-    return UserQuestion(options_, PromptFor(task.language, task.prompt), kCodeMaxTokens);
+    return UserQuestion(options_, PromptFor(task.language, task.prompt), kMaxTokens);
   }
 
   Result<Scored> Score(size_t item, const std::string& answer) const override {
@@ -111,7 +111,7 @@ Result<std::unique_ptr<Suite>> MakeCodeSuite(const SuiteOptions& options, Langua
     HEARTH_ASSIGN_OR_RETURN(CodeItem item, ReadItem(row, language, name));
     items.push_back(std::move(item));
   }
-  info.fingerprint = Fingerprint(file.fingerprint + PromptFor(language, "") + kCodeRules);
+  info.fingerprint = Fingerprint(file.fingerprint + PromptFor(language, "") + kRules);
   return std::make_unique<CodeSuite>(std::move(info), options, std::move(items), std::move(runner));
 }
 

@@ -12,8 +12,8 @@
 namespace hearth::eval {
 namespace {
 
-constexpr const char* kJudgeRules = "judge-1";
-constexpr int kJudgeMaxTokens = 1024;
+constexpr const char* kRules = "judge-1";
+constexpr int kMaxTokens = 1024;
 constexpr int kJudgeTokens = 512;
 
 struct Item {
@@ -38,7 +38,7 @@ class OpenEnded : public Suite {
     result.category = it.category;
     result.question = it.question;
     HEARTH_ASSIGN_OR_RETURN(const ModelAnswer answer,
-                            model.Ask(UserQuestion(options_, it.question, kJudgeMaxTokens)));
+                            model.Ask(UserQuestion(options_, it.question, kMaxTokens)));
     result.answer = answer.text;
     result.prompt_tokens = answer.prompt_tokens;
     result.completion_tokens = answer.completion_tokens;
@@ -138,7 +138,7 @@ Result<std::unique_ptr<Suite>> MakeVicunaBench(const SuiteOptions& options) {
   info.measure = Measure::kMean;
   std::string against;
   for (const auto& [id, answer] : options.against) against += id + answer;
-  info.fingerprint = Fingerprint(file.fingerprint + kJudgeRules + GradePrompt("", "") +
+  info.fingerprint = Fingerprint(file.fingerprint + kRules + GradePrompt("", "") +
                                  PairPrompt("", "", "") + against);
   return std::make_unique<OpenEnded>(std::move(info), options, std::move(items));
 }

@@ -17,7 +17,7 @@
 namespace hearth::eval {
 namespace {
 
-constexpr const char* kTextRules = "text-1";
+constexpr const char* kRules = "text-1";
 
 // Without the calculator's notes: "<<16-3-4=9>>".
 std::string WithoutNotes(std::string text) {
@@ -176,7 +176,7 @@ Result<std::unique_ptr<Suite>> MakePerplexity(const SuiteOptions& options) {
   info.title = "Perplexity, windows of " + std::to_string(options.window) + " tokens";
   info.measure = Measure::kPerplexity;
   info.higher_is_better = false;
-  info.fingerprint = Fingerprint(Fingerprint(text) + std::to_string(options.window) + kTextRules);
+  info.fingerprint = Fingerprint(Fingerprint(text) + std::to_string(options.window) + kRules);
   return std::make_unique<Perplexity>(std::move(info), std::move(windows), *options.backend,
                                       options.stop);
 }
@@ -204,7 +204,7 @@ Result<std::unique_ptr<Suite>> MakeAgreement(const SuiteOptions& options) {
   info.higher_is_better = false;
   info.max_parallel = 1;
   info.fingerprint =
-      Fingerprint(Fingerprint(text) + reference + std::to_string(options.window) + kTextRules);
+      Fingerprint(Fingerprint(text) + reference + std::to_string(options.window) + kRules);
   return std::make_unique<AgreementSuite>(std::move(info), std::move(windows), std::move(models));
 }
 
