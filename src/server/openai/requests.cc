@@ -11,7 +11,7 @@ constexpr int kMaxTopLogprobs = 20;
 constexpr size_t kMaxPrompts = 256;
 constexpr size_t kMaxEmbeddingInputs = 2048;  // OpenAI's own limit
 constexpr size_t kMaxDetokenize = 1'000'000;
-constexpr int64_t kMaxInt = std::numeric_limits<int>::max();
+constexpr int64_t kMaxJsonInt = std::numeric_limits<int>::max();
 
 bool IsTokenArray(const Json& value) {
   return value.is_array() && !value.empty() && value[0].is_number();
@@ -22,7 +22,8 @@ std::vector<TokenId> ReadTokens(FieldReader& reader, const Json& values, const s
   tokens.reserve(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
     const Json& value = values[i];
-    if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > kMaxInt) {
+    if (!value.is_number_integer() || value.get<int64_t>() < 0 ||
+        value.get<int64_t>() > kMaxJsonInt) {
       reader.Fail(InvalidField(path + "[" + std::to_string(i) + "]",
                                "'" + path + "' holds something that is not a token id",
                                "invalid_type"));
@@ -78,9 +79,9 @@ ApiResult<ChatRequest> ParseChatRequest(const Json& body) {
   ChatRequest request;
   request.fields = ReadGenerationFields(reader);
   request.prompt = ReadChatPrompt(reader);
-  const int64_t older = reader.Integer("max_tokens", -1, 1, kMaxInt);
+  const int64_t older = reader.Integer("max_tokens", -1, 1, kMaxJsonInt);
   request.fields.max_tokens =
-      static_cast<int>(reader.Integer("max_completion_tokens", older, 1, kMaxInt));
+      static_cast<int>(reader.Integer("max_completion_tokens", older, 1, kMaxJsonInt));
   const bool logprobs = reader.Bool("logprobs", false);
   const auto top = static_cast<int>(reader.Integer("top_logprobs", 0, 0, kMaxTopLogprobs));
   if (logprobs) {
@@ -98,8 +99,8 @@ ApiResult<CompletionRequest> ParseCompletionRequest(const Json& body) {
   request.fields = ReadGenerationFields(reader);
   request.prompts = ReadPrompts(reader, "prompt", kMaxPrompts);
   request.echo = reader.Bool("echo", false);
-  const int64_t newer = reader.Integer("max_completion_tokens", 16, 0, kMaxInt);
-  request.fields.max_tokens = static_cast<int>(reader.Integer("max_tokens", newer, 0, kMaxInt));
+  const int64_t newer = reader.Integer("max_completion_tokens", 16, 0, kMaxJsonInt);
+  request.fields.max_tokens = static_cast<int>(reader.Integer("max_tokens", newer, 0, kMaxJsonInt));
   if (const Json* logprobs = reader.Find("logprobs");
       logprobs != nullptr && logprobs->is_boolean()) {
     reader.Fail("logprobs", "'logprobs' of a text completion must be an integer, not a boolean",
@@ -107,7 +108,7 @@ ApiResult<CompletionRequest> ParseCompletionRequest(const Json& body) {
   }
   request.fields.sampling.num_top_logprobs =
       static_cast<int>(reader.Integer("logprobs", -1, 0, kMaxTopLogprobs));
-  if (reader.Integer("best_of", request.fields.n, 1, kMaxInt) != request.fields.n) {
+  if (reader.Integer("best_of", request.fields.n, 1, kMaxJsonInt) != request.fields.n) {
     reader.Fail("best_of", "'best_of' is not supported unless it equals 'n'", "unsupported_value");
   }
   if (!reader.String("suffix").empty()) {
@@ -132,7 +133,7 @@ ApiResult<EmbeddingRequest> ParseEmbeddingRequest(const Json& body) {
   }
   request.base64 = format == "base64";
   if (reader.Find("dimensions") != nullptr) {
-    request.dimensions = static_cast<int>(reader.Integer("dimensions", 1, 1, kMaxInt));
+    request.dimensions = static_cast<int>(reader.Integer("dimensions", 1, 1, kMaxJsonInt));
   }
   for (const PromptInput& input : request.inputs) {
     const auto* text = std::get_if<std::string>(&input);
