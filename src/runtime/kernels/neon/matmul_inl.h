@@ -1,3 +1,4 @@
+#pragma once
 // Integer products for NEON with the dot product instructions: one register is 4 rows x 4 inputs,
 // so a strip's 16 rows are four quarters. sdot multiplies signed bytes, which codes of up to seven
 // bits are as they stand, with a dword of activations that it takes from a lane: nothing need be

@@ -8,25 +8,12 @@ struct Q5_K {
   static constexpr hearth::StripFormat kFormat = hearth::StripFormat::kQ5_K;
   static constexpr bool kSignedCodes = false;
   static constexpr int kBlocks = 8;
-  static constexpr int kGroupBytes = 64 + 192 + 8 * 320;
-  struct Group {
-    float32x4_t d[4], dmin[4];
-    SixBitVectors scales;
-  };
-  static Group Open(const uint8_t* group) {
-    Group g;
-#pragma GCC unroll 4
-    for (int quarter = 0; quarter < 4; ++quarter) {
-      g.d[quarter] = HalvesToFloat(group, quarter);
-      g.dmin[quarter] = vnegq_f32(HalvesToFloat(group + 32, quarter));
-    }
-    UnpackSixBit(group + 64, g.scales);
-    return g;
-  }
+  static constexpr int kGroupBytes = ScaleMinHeader::kBytes + 8 * 320;
+  using Group = ScaleMinHeader;
+  static Group Open(const uint8_t* group) { return OpenScaleMin(group); }
   static void Block(const uint8_t* group, const Group& g, int b, int quarter, Weights& w) {
-    w.scale[0] = vmulq_f32(g.d[quarter], BytesToFloat(g.scales.v[b], quarter));
-    w.min[0] = vmulq_f32(g.dmin[quarter], BytesToFloat(g.scales.v[8 + b], quarter));
-    const uint8_t* block = group + 256 + 320 * b;
+    ScaleMinOf(g, b, quarter, w);
+    const uint8_t* block = group + ScaleMinHeader::kBytes + 320 * b;
     LoadNibbles(block + 64, quarter, w.codes);
     OrOneBit<4>(vld1q_u8(block + 16 * quarter), w.codes);
   }
