@@ -69,9 +69,12 @@ if(NOT HEARTH_FORGE STREQUAL "OFF" AND NOT HEARTH_KERNELS_ONLY AND NOT HEARTH_SA
       separate_arguments(HEARTH_TORCH_FLAGS NATIVE_COMMAND "${TORCH_CXX_FLAGS}")
       target_compile_options(hearth_torch INTERFACE ${HEARTH_TORCH_FLAGS})
     endif()
-    # Beside PyTorch with CUDA, std::filesystem::remove_all called a null pointer until libstdc++ was loaded before the other
-    # libraries: one of them exports parts of a libstdc++ of its own. So it comes first.
-    target_link_options(hearth_torch INTERFACE "SHELL:-Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state")
+    # PyTorch's libtorch.so exports parts of a libstdc++ of its own, std::filesystem::remove_all among them, which calls a null
+    # pointer. So the compiler's libstdc++ is needed first, and named as a file: g++ moves a -lstdc++ to the end of the command.
+    execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libstdc++.so OUTPUT_VARIABLE HEARTH_LIBSTDCXX
+      OUTPUT_STRIP_TRAILING_WHITESPACE)
+    target_link_options(hearth_torch INTERFACE
+      "SHELL:-Wl,--push-state,--no-as-needed ${HEARTH_LIBSTDCXX} -Wl,--pop-state")
   else()
     list(JOIN HEARTH_FORGE_MISSING " " HEARTH_FORGE_MISSING)
     if(HEARTH_FORGE STREQUAL "ON")
