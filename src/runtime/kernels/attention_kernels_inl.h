@@ -78,20 +78,27 @@ inline void ScoresF16(const std::byte* k_block, int head_dim, int end, const Que
   const auto* k = reinterpret_cast<const uint16_t*>(k_block);
   for (int first = 0; 16 * first < end; first += kTogether) {
     V acc[kQueries][kTogether];
+#pragma GCC unroll 6
     for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
       for (int j = 0; j < kTogether; ++j) acc[r][j] = Set1(0.0f);
     }
     for (int d = 0; d < head_dim; ++d) {
       PrefetchStep<kTogether>(upcoming, first / kTogether, head_dim, d);
       V channel[kTogether];
+#pragma GCC unroll 4
       for (int j = 0; j < kTogether; ++j)
         channel[j] = LoadHalf(k + d * kKvBlockTokens + 16 * (first + j));
+#pragma GCC unroll 6
       for (int r = 0; r < kQueries; ++r) {
         const V x = Set1(queries[r].x[d]);
+#pragma GCC unroll 4
         for (int j = 0; j < kTogether; ++j) acc[r][j] = Fma(x, channel[j], acc[r][j]);
       }
     }
+#pragma GCC unroll 6
     for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
       for (int j = 0; j < kTogether; ++j) Store(scores[r] + 16 * (first + j), acc[r][j]);
     }
   }
@@ -107,30 +114,41 @@ inline void ScoresInt8(const std::byte* k_block, int head_dim, int end, const Qu
       reinterpret_cast<const float*>(k_block + static_cast<size_t>(head_dim) * kKvBlockTokens);
   for (int first = 0; 16 * first < end; first += kTogether) {
     V acc[kQueries][kTogether];
+#pragma GCC unroll 6
     for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
       for (int j = 0; j < kTogether; ++j) acc[r][j] = Set1(0.0f);
     }
     for (int group = 0; group < head_dim / 32; ++group) {
       Sums sums[kQueries][kTogether];
+#pragma GCC unroll 6
       for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
         for (int j = 0; j < kTogether; ++j) sums[r][j] = ZeroSums();
       }
       for (int d = group * 32; d < group * 32 + 32; d += 2) {
         PrefetchStep<kTogether>(upcoming, first / kTogether, head_dim / 2, d / 2);
         Pairs channels[kTogether];
+#pragma GCC unroll 4
         for (int j = 0; j < kTogether; ++j)
           channels[j] = LoadPairs(k + d * kKvBlockTokens + 32 * (first + j));
+#pragma GCC unroll 6
         for (int r = 0; r < kQueries; ++r) {
           const Pairs x = BroadcastPair(queries[r].int16 + d);
+#pragma GCC unroll 4
           for (int j = 0; j < kTogether; ++j) sums[r][j] = AddProducts(sums[r][j], channels[j], x);
         }
       }
+#pragma GCC unroll 4
       for (int j = 0; j < kTogether; ++j) {
         const V scale = Load(scales + group * kKvBlockTokens + 16 * (first + j));
+#pragma GCC unroll 6
         for (int r = 0; r < kQueries; ++r) acc[r][j] = Fma(ToFloat(sums[r][j]), scale, acc[r][j]);
       }
     }
+#pragma GCC unroll 6
     for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
       for (int j = 0; j < kTogether; ++j)
         Store(scores[r] + 16 * (first + j), Mul(acc[r][j], Set1(queries[r].scale)));
     }
@@ -180,6 +198,7 @@ inline void ScoresInt4(const std::byte* k_block, const KeyScales& keys, int head
   for (int half = 0; half < 2 && 32 * half < end; ++half) {
     alignas(64) int16_t scaled[kQueries][kMaxHeadDim];
     float base[kQueries], scale[kQueries];
+#pragma GCC unroll 6
     for (int r = 0; r < kQueries; ++r) {
       V sum = Set1(0.0f);
       for (int d = 0; d < head_dim; d += 16) {
@@ -191,23 +210,30 @@ inline void ScoresInt4(const std::byte* k_block, const KeyScales& keys, int head
     }
     for (int first = 0; first < 2; first += kTogether) {
       Sums sums[kQueries][kTogether];
+#pragma GCC unroll 6
       for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
         for (int j = 0; j < kTogether; ++j) sums[r][j] = ZeroSums();
       }
       for (int d = 0; d < head_dim; d += 2) {
         if (half == 0 && first == 0 && upcoming != nullptr)
           PrefetchFar(upcoming + d / 2 * kCacheLine);
         Pairs channels[kTogether];
+#pragma GCC unroll 4
         for (int j = 0; j < kTogether; ++j) {
           const uint8_t* bytes = codes + d / 2 * kKvBlockTokens + 32 * (first + j);
           channels[j] = half == 0 ? LoadLowPairs(bytes) : LoadHighPairs(bytes);
         }
+#pragma GCC unroll 6
         for (int r = 0; r < kQueries; ++r) {
           const Pairs x = BroadcastPair(scaled[r] + d);
+#pragma GCC unroll 4
           for (int j = 0; j < kTogether; ++j) sums[r][j] = AddProducts(sums[r][j], channels[j], x);
         }
       }
+#pragma GCC unroll 6
       for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
         for (int j = 0; j < kTogether; ++j) {
           Store(scores[r] + 32 * half + 16 * (first + j),
                 Fma(ToFloat(sums[r][j]), Set1(scale[r]), Set1(base[r])));
@@ -239,7 +265,9 @@ inline void WeightedSumF16(const std::byte* v_block, int head_dim, int channel, 
                            const std::byte* upcoming, float* const* out) {
   const auto* v = reinterpret_cast<const uint16_t*>(v_block) + channel;
   V acc[kQueries][kVectors];
+#pragma GCC unroll 6
   for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j)
       acc[r][j] = Mul(Load(out[r] + channel + 16 * j), Set1(alpha[r]));
   }
@@ -249,13 +277,18 @@ inline void WeightedSumF16(const std::byte* v_block, int head_dim, int channel, 
         PrefetchFar(upcoming + (t * head_dim + channel + 16 * j) * 2);
     }
     V value[kVectors];
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) value[j] = LoadHalf(v + t * head_dim + 16 * j);
+#pragma GCC unroll 6
     for (int r = 0; r < kQueries; ++r) {
       const V weight = Set1(p[r][t]);
+#pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j) acc[r][j] = Fma(weight, value[j], acc[r][j]);
     }
   }
+#pragma GCC unroll 6
   for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) Store(out[r] + channel + 16 * j, acc[r][j]);
   }
 }
@@ -315,7 +348,9 @@ inline void WeightedSumInt(const std::byte* v_block, int head_dim, int channel, 
   const bool is_high_half = channel % 32 != 0;  // where kVectors == 1
   const bool prefetches = upcoming != nullptr && !is_high_half && offset % kCacheLine == 0;
   Sums sums[kQueries][kVectors];
+#pragma GCC unroll 6
   for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) sums[r][j] = ZeroSums();
   }
   for (int t = begin / 2 * 2; t < end; t += 2) {
@@ -324,6 +359,7 @@ inline void WeightedSumInt(const std::byte* v_block, int head_dim, int channel, 
       for (int i = 0; i < kBytes; i += kCacheLine) PrefetchFar(upcoming + offset + row + i);
     }
     Pairs values[kVectors];
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) {
       if constexpr (kInt4) {
         const bool is_high = kVectors == 1 ? is_high_half : j % 2 == 1;
@@ -333,15 +369,19 @@ inline void WeightedSumInt(const std::byte* v_block, int head_dim, int channel, 
         values[j] = LoadPairs(reinterpret_cast<const int8_t*>(v + row + 32 * j));
       }
     }
+#pragma GCC unroll 6
     for (int r = 0; r < kQueries; ++r) {
       Pairs weight;
+#pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j) {
         if (j % 2 == 0) weight = BroadcastPair(weights[r].of_token[group + j / 2] + t);
         sums[r][j] = AddProducts(sums[r][j], values[j], weight);
       }
     }
   }
+#pragma GCC unroll 6
   for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) {
       float* to = out[r] + channel + 16 * j;
       const V scale = Set1(weights[r].scale[group + j / 2]);
@@ -531,6 +571,7 @@ inline void WeightValuesInt(int head_dim, const std::byte* v_block, const Active
   }
   ForQueriesAtOnce(active.count, [&]<int kQueries>(QueriesAtOnce<kQueries>, int first) {
     Weights16 weights[kQueries];
+#pragma GCC unroll 6
     for (int r = 0; r < kQueries; ++r) {
       if (active.sees_all[first + r]) {
         RoundWeights<true>(p[first + r], scales, minima, groups, weights[r]);
