@@ -107,19 +107,26 @@ std::string ReadSmallFile(const std::string& path) {
   return text.str();
 }
 
-// Anonymous and shared memory of a process and all its descendants. Process 1 of the namespace
-// takes orphans in, so none gets away. Shared pages count once for every process.
-int64_t MemoryOf(pid_t pid) {
+// Anonymous and shared memory of a process.
+int64_t MemoryOf(const std::string& folder) {
   int64_t total = 0;
-  std::vector<pid_t> todo = {pid};
+  std::istringstream status(ReadSmallFile(folder + "/status"));
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:") || line.starts_with("RssShmem:"))
+      total += std::strtoll(line.c_str() + line.find(':') + 1, nullptr, 10) * 1024;
+  }
+  return total;
+}
+
+// That of all descendants of process 1 of a sandbox, which takes orphans in, so none gets away. Its
+// own is a copy of ours: a model's contexts, say. Shared pages count once for every process.
+int64_t MemoryWithin(pid_t first) {
+  int64_t total = 0;
+  std::vector<pid_t> todo = {first};
   // A fork bomb is bounded by its own limit; this bounds us.
   for (size_t i = 0; i < todo.size() && i < 4096; ++i) {
     const std::string folder = "/proc/" + std::to_string(todo[i]);
-    std::istringstream status(ReadSmallFile(folder + "/status"));
-    for (std::string line; std::getline(status, line);) {
-      if (line.starts_with("RssAnon:") || line.starts_with("RssShmem:"))
-        total += std::strtoll(line.c_str() + line.find(':') + 1, nullptr, 10) * 1024;
-    }
+    if (i > 0) total += MemoryOf(folder);
     std::istringstream children(
         ReadSmallFile(folder + "/task/" + std::to_string(todo[i]) + "/children"));
     for (pid_t child; children >> child;) todo.push_back(child);
@@ -168,23 +175,28 @@ class Child {
 // Watches a started child to its end.
 class Watch {
  public:
-  Watch(pid_t child, const SandboxLimits& limits, Fd output, Fd errors, Fd status, Fd go)
+  Watch(pid_t child, const SandboxLimits& limits, Fd output, Fd errors, Fd status, Fd started,
+        Fd go)
       : child_(child),
         limits_(limits),
         output_(std::move(output)),
         errors_(std::move(errors)),
         status_(std::move(status)),
+        started_(std::move(started)),
         go_(std::move(go)) {}
 
   Result<SandboxOutcome> ToTheEnd() {
     while (!done_) {
-      pollfd fds[3] = {
-          {output_.get(), POLLIN, 0}, {errors_.get(), POLLIN, 0}, {status_.get(), POLLIN, 0}};
-      if (poll(fds, 3, kPollMs) < 0 && errno != EINTR)
+      pollfd fds[4] = {{output_.get(), POLLIN, 0},
+                       {errors_.get(), POLLIN, 0},
+                       {status_.get(), POLLIN, 0},
+                       {started_.get(), POLLIN, 0}};
+      if (poll(fds, 4, kPollMs) < 0 && errno != EINTR)
         return tl::unexpected(SystemError("waiting for a sandbox", errno));
       if (fds[0].revents != 0) Drain(output_, outcome_.output, num_bytes_);
       if (fds[1].revents != 0) Drain(errors_, outcome_.errors, num_bytes_);
       if (fds[2].revents != 0) HEARTH_RETURN_IF_ERROR(ReadReport());
+      if (fds[3].revents != 0) started_.Close();
       CheckLimits();
     }
     outcome_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
@@ -243,9 +255,10 @@ class Watch {
     const auto now = Clock::now();
     outcome_.too_much_output = num_bytes_ > limits_.max_output_bytes;
     outcome_.timed_out = std::chrono::duration<double>(now - start_).count() > limits_.wall_s;
-    // Not with every piece of output: looking costs a little.
-    if (now - last_look_ > std::chrono::milliseconds(kPollMs / 2)) {
-      outcome_.too_much_memory = MemoryOf(child_) > limits_.memory_bytes;
+    // Until the program has taken its place, a clone of ours holds all that we hold. And not with
+    // every piece of output: looking costs a little.
+    if (!started_.open() && now - last_look_ > std::chrono::milliseconds(kPollMs / 2)) {
+      outcome_.too_much_memory = MemoryWithin(child_) > limits_.memory_bytes;
       last_look_ = now;
     }
     done_ = outcome_.too_much_output || outcome_.timed_out || outcome_.too_much_memory;
@@ -254,7 +267,9 @@ class Watch {
 
   pid_t child_;
   const SandboxLimits& limits_;
-  Fd output_, errors_, status_, go_;
+  Fd output_, errors_, status_;
+  Fd started_;  // ends when the program begins
+  Fd go_;
   SandboxOutcome outcome_;
   size_t num_bytes_ = 0;
   bool done_ = false;
@@ -304,6 +319,7 @@ Result<SandboxOutcome> Sandbox::Run(const SandboxTask& task) const {
   HEARTH_ASSIGN_OR_RETURN(Pipe output, MakePipe());
   HEARTH_ASSIGN_OR_RETURN(Pipe errors, MakePipe());
   HEARTH_ASSIGN_OR_RETURN(Pipe status, MakePipe());
+  HEARTH_ASSIGN_OR_RETURN(Pipe started, MakePipe());
 
   const std::vector<std::string> environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp",
                                                 "TMPDIR=/tmp", "LC_ALL=C.UTF-8",
@@ -332,6 +348,7 @@ Result<SandboxOutcome> Sandbox::Run(const SandboxTask& task) const {
   plan.output_fd = output.write.get();
   plan.error_fd = errors.write.get();
   plan.status_fd = status.write.get();
+  plan.started_fd = started.write.get();
 
   const pid_t pid = RawClone(SandboxCloneFlags());
   if (pid < 0) return tl::unexpected(WhyRefused(errno));
@@ -341,11 +358,12 @@ Result<SandboxOutcome> Sandbox::Run(const SandboxTask& task) const {
   output.write.Close();
   errors.write.Close();
   status.write.Close();
+  started.write.Close();
   go.read.Close();
   HEARTH_RETURN_IF_ERROR(WriteUserMaps(pid));
   if (write(go.write.get(), "!", 1) != 1) return tl::unexpected(SystemError("a sandbox", errno));
   return Watch(pid, task.limits, std::move(output.read), std::move(errors.read),
-               std::move(status.read), std::move(go.write))
+               std::move(status.read), std::move(started.read), std::move(go.write))
       .ToTheEnd();
 }
 

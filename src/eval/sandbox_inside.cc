@@ -79,7 +79,7 @@ void WaitForByte(const SandboxPlan& plan) {
 // A clone without exec keeps every file the parent has open: other sandboxes' pipes, whose ends
 // would then never show, and the model.
 void CloseAllOthers(const SandboxPlan& plan) {
-  int kept[] = {plan.go_fd, plan.output_fd, plan.error_fd, plan.status_fd};
+  int kept[] = {plan.go_fd, plan.output_fd, plan.error_fd, plan.status_fd, plan.started_fd};
   for (int& fd : kept) {
     for (int& other : kept) {
       if (&fd < &other && other < fd) {
@@ -209,7 +209,8 @@ void DropPrivileges(const SandboxPlan& plan) {
   const int null = open("/dev/null", O_RDONLY);
   Need(plan, null >= 0 && dup2(null, 0) == 0, "standard input");
   Need(plan, dup2(plan.output_fd, 1) == 1 && dup2(plan.error_fd, 2) == 2, "standard output");
-  // All else closes at exec, the report's pipe with it: an open file of ours is of no use inside.
+  // All else closes at exec, the report's pipe and the one that tells of the start with it: an open
+  // file of ours is of no use inside.
   Need(plan, syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) == 0, "close_range");
   SetLimits(plan);
   sigset_t none;
@@ -260,6 +261,7 @@ void RunInsideSandbox(const SandboxPlan& plan) {
   // Else readers of the pipes would wait for us too.
   close(plan.output_fd);
   close(plan.error_fd);
+  close(plan.started_fd);
   for (;;) {
     int status = 0;
     const pid_t ended = waitpid(-1, &status, 0);

@@ -27,10 +27,11 @@ struct SandboxPlan {
   int64_t file_bytes = 0;
   int64_t cpu_s = 0;
   int max_processes = 0;
-  int go_fd = -1;      // a byte: the user maps are written; a second: still there
-  int output_fd = -1;  // becomes standard output
-  int error_fd = -1;   // becomes standard error
-  int status_fd = -1;  // takes SandboxReport structs
+  int go_fd = -1;       // a byte: the user maps are written; a second: still there
+  int output_fd = -1;   // becomes standard output
+  int error_fd = -1;    // becomes standard error
+  int status_fd = -1;   // takes SandboxReport structs
+  int started_fd = -1;  // ends when the program takes the child's place
 };
 
 struct SandboxReport {

@@ -196,6 +196,17 @@ TEST_F(SandboxTest, AMemoryBombIsContained) {
   EXPECT_EQ(DescribeEnd(many, limits), "more than 128 MiB of memory");
 }
 
+TEST_F(SandboxTest, OurOwnMemoryIsNotTheProgram) {
+  SandboxLimits limits;
+  limits.memory_bytes = 128 << 20;
+  // As a model's contexts would be; a clone of ours holds it too.
+  const std::vector<char> ours(300 << 20, 1);
+  const SandboxOutcome outcome = Shell("sleep 0.3; echo done", limits);
+  EXPECT_EQ(DescribeEnd(outcome, limits), "exit code 0");
+  EXPECT_EQ(outcome.output, "done\n");
+  EXPECT_EQ(ours.back(), 1);
+}
+
 TEST_F(SandboxTest, FilesAndFolderAreBounded) {
   NEED_PYTHON();
   SandboxLimits limits;
