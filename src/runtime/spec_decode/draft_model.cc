@@ -11,8 +11,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Tokens that a sequence may be behind and still have guesses in the same pass.
-constexpr size_t kMaxBeside = 8;
 // Reading prompts may take about so long of a step in which others wait.
 constexpr double kCatchUpMs = 40;
 constexpr int kFewestCatchUp = 16;

@@ -3,6 +3,7 @@
 // pass, so a wrong guess costs time and never changes the text.
 // Threads: a proposer belongs to the engine's thread.
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -13,6 +14,10 @@
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace hearth {
+
+// Tokens that a sequence may be behind a draft and still have guesses in the same pass; more are
+// computed in passes of their own.
+inline constexpr size_t kMaxBeside = 8;
 
 // What a guess costs before it can be judged.
 struct DraftCost {

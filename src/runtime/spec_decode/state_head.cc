@@ -16,8 +16,6 @@ constexpr const char* kTapLayersKey = "hearth.head.tap_layers";
 constexpr size_t kMaxTapLayers = 8;
 // States kept for a sequence that has not been asked about yet: the last part of a long prompt.
 constexpr int kMaxPending = 1024;
-// More slots than this are computed in passes of their own.
-constexpr size_t kMaxBesideHead = 8;
 
 int BlocksFor(int num_slots) { return (num_slots + kKvBlockTokens - 1) / kKvBlockTokens; }
 
@@ -51,7 +49,7 @@ Result<std::unique_ptr<StateHead>> StateHead::Load(GgufFile file, Decoder& base,
   }
   DecoderOptions decoder_options;
   decoder_options.max_batch_tokens =
-      std::max(options.max_batch_tokens, options.max_sequences * static_cast<int>(kMaxBesideHead));
+      std::max(options.max_batch_tokens, options.max_sequences * static_cast<int>(kMaxBeside));
   decoder_options.max_logits = options.max_sequences;
   decoder_options.integer_activations = options.integer_activations;
   decoder_options.embedding_file = &base_file;
@@ -190,7 +188,7 @@ bool StateHead::Start(Proposal& proposal, Active& active) {
   const int rows = options_.max_batch_tokens;
   for (int done = 0; done < pending;) {
     // Long stretches are computed in passes of their own, all but the last slot.
-    const bool beside = static_cast<size_t>(pending - done) <= kMaxBesideHead;
+    const bool beside = static_cast<size_t>(pending - done) <= kMaxBeside;
     const int count = beside ? pending - done : std::min(rows, pending - done - 1);
     const auto first = proposal.tokens.begin() + sequence.first + active.start + 1;
     active.pending.assign(first, first + count);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 
 #include "server/openai/requests.h"
 
@@ -9,7 +8,6 @@ namespace {
 constexpr int kMaxChoices = 16;
 constexpr size_t kMaxStops = 4;
 constexpr size_t kMaxStopBytes = 1024;
-constexpr int64_t kMaxInt = std::numeric_limits<int>::max();
 
 std::vector<std::string> ReadStop(FieldReader& reader) {
   const Json* stop = reader.Find("stop");

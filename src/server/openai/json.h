@@ -2,6 +2,8 @@
 // JSON of requests and responses: bounded parsing, and a reader of fields that says which one is
 // wrong.
 
+#include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -23,6 +25,9 @@ ApiResult<Json> ParseBody(std::string_view body, const JsonLimits& limits = {});
 
 // Bytes that are not UTF-8 become U+FFFD.
 std::string Dump(const OrderedJson& value);
+
+// The largest whole number that a field may hold.
+inline constexpr int64_t kMaxInt = std::numeric_limits<int>::max();
 
 // Reads typed fields of an object. Absent and null fields give the fallback. The first wrong field
 // is kept as error(); what is read after it has no meaning, so callers read everything and look at

@@ -1,7 +1,6 @@
 #include "server/openai/requests.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 namespace hearth::openai {
@@ -11,7 +10,6 @@ constexpr int kMaxTopLogprobs = 20;
 constexpr size_t kMaxPrompts = 256;
 constexpr size_t kMaxEmbeddingInputs = 2048;  // OpenAI's own limit
 constexpr size_t kMaxDetokenize = 1'000'000;
-constexpr int64_t kMaxJsonInt = std::numeric_limits<int>::max();
 
 bool IsTokenArray(const Json& value) {
   return value.is_array() && !value.empty() && value[0].is_number();
@@ -23,7 +21,7 @@ std::vector<TokenId> ReadTokens(FieldReader& reader, const Json& values, const s
   for (size_t i = 0; i < values.size(); ++i) {
     const Json& value = values[i];
     if (!value.is_number_integer() || value.get<int64_t>() < 0 ||
-        value.get<int64_t>() > kMaxJsonInt) {
+        value.get<int64_t>() > kMaxInt) {
       reader.Fail(InvalidField(path + "[" + std::to_string(i) + "]",
                                "'" + path + "' holds something that is not a token id",
                                "invalid_type"));
@@ -79,9 +77,9 @@ ApiResult<ChatRequest> ParseChatRequest(const Json& body) {
   ChatRequest request;
   request.fields = ReadGenerationFields(reader);
   request.prompt = ReadChatPrompt(reader);
-  const int64_t older = reader.Integer("max_tokens", -1, 1, kMaxJsonInt);
+  const int64_t older = reader.Integer("max_tokens", -1, 1, kMaxInt);
   request.fields.max_tokens =
-      static_cast<int>(reader.Integer("max_completion_tokens", older, 1, kMaxJsonInt));
+      static_cast<int>(reader.Integer("max_completion_tokens", older, 1, kMaxInt));
   const bool logprobs = reader.Bool("logprobs", false);
   const auto top = static_cast<int>(reader.Integer("top_logprobs", 0, 0, kMaxTopLogprobs));
   if (logprobs) {
@@ -99,8 +97,8 @@ ApiResult<CompletionRequest> ParseCompletionRequest(const Json& body) {
   request.fields = ReadGenerationFields(reader);
   request.prompts = ReadPrompts(reader, "prompt", kMaxPrompts);
   request.echo = reader.Bool("echo", false);
-  const int64_t newer = reader.Integer("max_completion_tokens", 16, 0, kMaxJsonInt);
-  request.fields.max_tokens = static_cast<int>(reader.Integer("max_tokens", newer, 0, kMaxJsonInt));
+  const int64_t newer = reader.Integer("max_completion_tokens", 16, 0, kMaxInt);
+  request.fields.max_tokens = static_cast<int>(reader.Integer("max_tokens", newer, 0, kMaxInt));
   if (const Json* logprobs = reader.Find("logprobs");
       logprobs != nullptr && logprobs->is_boolean()) {
     reader.Fail("logprobs", "'logprobs' of a text completion must be an integer, not a boolean",
@@ -108,7 +106,7 @@ ApiResult<CompletionRequest> ParseCompletionRequest(const Json& body) {
   }
   request.fields.sampling.num_top_logprobs =
       static_cast<int>(reader.Integer("logprobs", -1, 0, kMaxTopLogprobs));
-  if (reader.Integer("best_of", request.fields.n, 1, kMaxJsonInt) != request.fields.n) {
+  if (reader.Integer("best_of", request.fields.n, 1, kMaxInt) != request.fields.n) {
     reader.Fail("best_of", "'best_of' is not supported unless it equals 'n'", "unsupported_value");
   }
   if (!reader.String("suffix").empty()) {
@@ -133,7 +131,7 @@ ApiResult<EmbeddingRequest> ParseEmbeddingRequest(const Json& body) {
   }
   request.base64 = format == "base64";
   if (reader.Find("dimensions") != nullptr) {
-    request.dimensions = static_cast<int>(reader.Integer("dimensions", 1, 1, kMaxJsonInt));
+    request.dimensions = static_cast<int>(reader.Integer("dimensions", 1, 1, kMaxInt));
   }
   for (const PromptInput& input : request.inputs) {
     const auto* text = std::get_if<std::string>(&input);
