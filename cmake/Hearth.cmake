@@ -47,8 +47,8 @@ function(hearth_test name)
   set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  # Tiny tensors on as many threads as a large machine has cores are slower, not faster: libtorch's pools get in each other's
-  # way.
+  # Tiny tensors on as many threads as a large machine has cores are slower, not faster: training_trainer_resume_test took 2.3 s
+  # with two and 7.0 s with 32.
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600 ENVIRONMENT OMP_NUM_THREADS=2)
 endfunction()
 

@@ -81,9 +81,9 @@ int TrainCommand(const TrainFlags& flags) {
 
   std::unique_ptr<ProcessGroup> group;
   if (environment->world_size > 1) {
-    const auto first = ParseDevice(options.device);
-    if (!first) return Fail(first.error());
-    if (first->is_cuda()) options.device = "cuda:" + std::to_string(environment->local_rank);
+    auto own = DeviceOfProcess(options.device, *environment);
+    if (!own) return Fail(own.error());
+    options.device = std::move(*own);
     const auto device = ParseDevice(options.device);
     if (!device) return Fail(device.error());
     auto joined = ProcessGroup::Join(*environment, *device);

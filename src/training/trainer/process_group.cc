@@ -138,6 +138,16 @@ Result<ProcessEnvironment> ReadProcessEnvironment() {
   return environment;
 }
 
+Result<std::string> DeviceOfProcess(const std::string& device,
+                                    const ProcessEnvironment& environment) {
+  HEARTH_ASSIGN_OR_RETURN(const at::Device first, ParseDevice(device));
+  if (environment.world_size == 1 || !first.is_cuda()) return device;
+  if (device != "auto" && device != "cuda")
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "device " + device + " is one GPU, but each process takes its own: cuda");
+  return "cuda:" + std::to_string(environment.local_rank);
+}
+
 Status ProcessGroup::Barrier() {
   Tensor one = at::ones({1}, at::TensorOptions().device(device_).dtype(at::kFloat));
   HEARTH_RETURN_IF_ERROR(Sum(one));

@@ -56,6 +56,18 @@ Tensor Alone(int64_t batches_per_step) {
 }
 
 // What a copy does, by the environment.
+TEST(DeviceOfProcess, IsItsOwnGpuWhereThereAreSeveral) {
+  const ProcessEnvironment second{.rank = 1, .world_size = 2, .local_rank = 1};
+  EXPECT_EQ(DeviceOfProcess("cpu", second).value_or("an error"), "cpu");
+  EXPECT_EQ(DeviceOfProcess("auto", {}).value_or("an error"), "auto");
+  EXPECT_FALSE(DeviceOfProcess("gpu", second));
+  if (!ParseDevice("cuda")) return;  // what follows needs a GPU
+  EXPECT_EQ(DeviceOfProcess("auto", second).value_or("an error"), "cuda:1");
+  const auto numbered = DeviceOfProcess("cuda:0", second);
+  ASSERT_FALSE(numbered);
+  EXPECT_THAT(numbered.error().message, HasSubstr("cuda:0"));
+}
+
 TEST(Worker, Trains) {
   const std::string folder = Variable("HEARTH_TEST_FOLDER");
   if (folder.empty()) GTEST_SKIP() << "only as a copy that another test starts";

@@ -11,11 +11,9 @@ std::string DtypeName(const Parameters& parameters) {
 
 std::string DeviceNameOf(const Parameters& parameters) {
   const std::string& device = parameters.String("device");
-  if (device != "auto" && device != "cuda") return device;
   const Result<ProcessEnvironment> environment = ReadProcessEnvironment();
-  const Result<at::Device> first = ParseDevice(device);
-  if (!environment || environment->world_size == 1 || !first || !first->is_cuda()) return device;
-  return "cuda:" + std::to_string(environment->local_rank);
+  if (!environment) return device;
+  return DeviceOfProcess(device, *environment).value_or(device);
 }
 
 Result<DecoderOptions> ModelOptionsOf(const Parameters& parameters) {
