@@ -230,9 +230,9 @@ void DraftModel::Propose(std::span<Proposal*> proposals) {
     size_t num_took = 0;
     for (size_t i = 0; i < active.size(); ++i) {
       Active& one = active[i];
-      const auto [token, confidence] =
-          one.sequence->sampler.Choose(logits_->ById(logits + i * decoder_->logits_stride()),
-                                       static_cast<int64_t>(one.sequence->computed.size()));
+      logits_->Set(logits + i * decoder_->logits_stride());
+      const auto [token, confidence] = one.sequence->sampler.Choose(
+          *logits_, static_cast<int64_t>(one.sequence->computed.size()));
       one.took = one.proposal->budget->Take(confidence);
       if (!one.took) continue;
       ++num_took;

@@ -5,21 +5,25 @@
 #include <limits>
 
 #include "runtime/kernels/kernels.h"
+#include "runtime/sampling/logit_scan.h"
 
 namespace hearth {
 
-DraftLogits::DraftLogits(const Decoder& decoder)
-    : decoder_(decoder),
-      num_tokens_(decoder.head_ids().empty() ? decoder.num_logits()
-                                             : static_cast<size_t>(decoder.hparams().vocab_size)) {}
-
 // Noise belongs to ids, so a head over a part of the vocabulary is spread out.
-std::span<const float> DraftLogits::ById(const float* logits) {
-  const std::span<const TokenId> ids = decoder_.head_ids();
-  if (ids.empty()) return {logits, num_tokens_};
+DraftLogits::DraftLogits(const Decoder& decoder) : decoder_(decoder) {
+  if (decoder.head_ids().empty()) {
+    num_tokens_ = decoder.num_logits();
+    return;
+  }
+  num_tokens_ = static_cast<size_t>(decoder.hparams().vocab_size);
   all_.assign(num_tokens_, -std::numeric_limits<float>::infinity());
-  for (size_t i = 0; i < decoder_.num_logits(); ++i) all_[ids[i]] = logits[i];
-  return all_;
+}
+
+void DraftLogits::Set(const float* logits) {
+  head_ = {logits, decoder_.num_logits()};
+  if (all_.empty()) return;
+  const std::span<const TokenId> ids = decoder_.head_ids();
+  for (size_t i = 0; i < head_.size(); ++i) all_[ids[i]] = head_[i];
 }
 
 void DraftSampler::Follow(const Proposal& proposal, size_t num_tokens) {
@@ -37,11 +41,12 @@ void DraftSampler::Follow(const Proposal& proposal, size_t num_tokens) {
   }
 }
 
-std::pair<TokenId, float> DraftSampler::Choose(std::span<const float> logits, int64_t position) {
-  const TokenId token = sampler_->Sample(logits, position).id;
-  const float largest = *std::ranges::max_element(logits);
-  const double sum = Kernels().sum_exp(logits.data(), static_cast<int>(logits.size()), largest);
-  return {token, static_cast<float>(std::exp(static_cast<double>(logits[token]) - largest) / sum)};
+std::pair<TokenId, float> DraftSampler::Choose(const DraftLogits& logits, int64_t position) {
+  const std::span<const float> by_id = logits.by_id(), head = logits.of_head();
+  const TokenId token = sampler_->Sample(by_id, position).id;
+  const float largest = head[static_cast<size_t>(Argmax(head))];
+  const double sum = Kernels().sum_exp(head.data(), static_cast<int>(head.size()), largest);
+  return {token, static_cast<float>(std::exp(static_cast<double>(by_id[token]) - largest) / sum)};
 }
 
 }  // namespace hearth

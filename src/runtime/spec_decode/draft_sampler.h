@@ -12,19 +12,23 @@
 
 namespace hearth {
 
-// Logits of a draft's head by token id.
+// Logits of a draft's head, of one place at a time.
 class DraftLogits {
  public:
   explicit DraftLogits(const Decoder& decoder);
   // Ids below this can be guessed.
   size_t num_tokens() const { return num_tokens_; }
-  // Valid until the next call.
-  std::span<const float> ById(const float* logits);
+
+  // A row of the head; both views of it are valid until the next one.
+  void Set(const float* logits);
+  std::span<const float> of_head() const { return head_; }  // in the head's order
+  std::span<const float> by_id() const { return all_.empty() ? head_ : all_; }
 
  private:
   const Decoder& decoder_;
   size_t num_tokens_;
-  std::vector<float> all_;  // where the head covers a part
+  std::span<const float> head_;
+  std::vector<float> all_;  // where the head covers a part; the other tokens stay at -infinity
 };
 
 // Of one sequence.
@@ -33,7 +37,7 @@ class DraftSampler {
   // Follows the sequence: what its answer has gained since the last call counts for penalties.
   void Follow(const Proposal& proposal, size_t num_tokens);
   // The guess for the place `position` and how likely the draft holds it.
-  std::pair<TokenId, float> Choose(std::span<const float> logits, int64_t position);
+  std::pair<TokenId, float> Choose(const DraftLogits& logits, int64_t position);
 
  private:
   std::unique_ptr<Sampler> sampler_;

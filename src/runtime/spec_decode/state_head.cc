@@ -270,9 +270,9 @@ void StateHead::Propose(std::span<Proposal*> proposals) {
     for (size_t i = 0; i < active.size(); ++i) {
       Active& one = active[i];
       Proposal& proposal = *one.proposal;
+      logits_->Set(logits + i * decoder_->logits_stride());
       const auto [token, confidence] = one.sequence->sampler.Choose(
-          logits_->ById(logits + i * decoder_->logits_stride()),
-          static_cast<int64_t>(proposal.tokens.size() + proposal.draft.size()));
+          *logits_, static_cast<int64_t>(proposal.tokens.size() + proposal.draft.size()));
       one.took = proposal.budget->Take(confidence);
       if (!one.took) continue;
       ++num_took;

@@ -20,8 +20,7 @@ std::vector<TokenId> ReadTokens(FieldReader& reader, const Json& values, const s
   tokens.reserve(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
     const Json& value = values[i];
-    if (!value.is_number_integer() || value.get<int64_t>() < 0 ||
-        value.get<int64_t>() > kMaxInt) {
+    if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > kMaxInt) {
       reader.Fail(InvalidField(path + "[" + std::to_string(i) + "]",
                                "'" + path + "' holds something that is not a token id",
                                "invalid_type"));

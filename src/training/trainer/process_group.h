@@ -28,8 +28,9 @@ struct ProcessEnvironment {
 // that is missing or makes no sense.
 Result<ProcessEnvironment> ReadProcessEnvironment();
 
-// The device of one of several processes: where `device` (as ParseDevice reads it) is a GPU, that of
-// its own number. Errors: those of ParseDevice, kInvalidArgument where `device` numbers a GPU itself.
+// The device of one of several processes: where `device` (as ParseDevice reads it) is a GPU, that
+// of its own number. Errors: those of ParseDevice, kInvalidArgument where `device` numbers a GPU
+// itself.
 Result<std::string> DeviceOfProcess(const std::string& device,
                                     const ProcessEnvironment& environment);
 
