@@ -37,6 +37,17 @@ def running_server(command, port):
                 process.wait()
 
 
+def answers(url):
+    """Whether a GET succeeds, or there is no such path: llama-server has no /ready, and its /health waits for the model."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code == 404
+    except (urllib.error.URLError, OSError):
+        return False
+
+
 def wait_until_ready(process, url, log, command):
     end = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < end:
@@ -46,9 +57,7 @@ def wait_until_ready(process, url, log, command):
             code = process.returncode
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise RuntimeError(f"{os.path.basename(command[0])}: {how}: {''.join(tail)}")
-        try:
-            with urllib.request.urlopen(url + "/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+        if all(answers(url + path) for path in ("/health", "/ready")):
+            return
+        time.sleep(0.1)
     raise RuntimeError(f"{os.path.basename(command[0])}: not ready after {READY_TIMEOUT_S} s")
