@@ -199,7 +199,7 @@ void Many(benchmark::State& state, const KernelTable& table, StripFormat format)
   const std::vector<ActBlock> tile = RandomTiles(num_columns, table.tile_columns);
   std::vector<float> out(static_cast<size_t>(num_columns) * 16);
   for (auto _ : state) {
-    kernels.many(panel.data(), kNumBlocks, tile.data(), num_columns, out.data(), 16);
+    kernels.many(panel.data(), kNumBlocks, tile.data(), num_columns, out.data(), 16, {});
     benchmark::DoNotOptimize(out.data());
   }
   Count(state, table, 0, 16.0 * kNumInputs * num_columns);

@@ -58,6 +58,12 @@ inline constexpr int kFewColumns = 8;
 // unpack wrote (amx subtracts the offset from the codes).
 using PanelBlock = StripBlock;
 
+// Memory that is read next, to be asked for while a product runs. A hint: nothing is read from it.
+struct Upcoming {
+  const std::byte* bytes = nullptr;
+  size_t size = 0;
+};
+
 struct MatmulKernels {
   // One strip times one tile of 1 to kFewColumns columns. out[column * out_stride + row], 16 rows.
   void (*few)(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns,
@@ -65,7 +71,7 @@ struct MatmulKernels {
   void (*unpack)(const std::byte* strip, int num_blocks, PanelBlock* panel) noexcept;
   // The same product from an unpacked strip and any number of columns, in tiles one after another.
   void (*many)(const PanelBlock* panel, int num_blocks, const ActBlock* tiles, int num_columns,
-               float* out, size_t out_stride) noexcept;
+               float* out, size_t out_stride, Upcoming upcoming) noexcept;
 };
 
 // Formats in the order of KernelTable::matmul.

@@ -126,8 +126,9 @@ TEST_P(EachTable, IntegerProductsEqualScalarForEveryFormatAndColumnCount) {
         ScalarKernels().matmul[f].many(
             truth_panel.data(), kNumBlocks,
             QuantizedColumns(x, columns, ScalarKernels().tile_columns).data(), columns,
-            truth.data(), 16);
-        kernels.many(panel.data(), kNumBlocks, tile.data(), columns, many.data(), 16);
+            truth.data(), 16, {});
+        kernels.many(panel.data(), kNumBlocks, tile.data(), columns, many.data(), 16,
+                     {strip.data(), strip.size()});
         EXPECT_THAT(many, SameBits(truth))
             << InfoOf(type).name << " many, " << columns << " columns";
         if (columns > kFewColumns) continue;
@@ -162,8 +163,9 @@ TEST_P(EachTable, IntegerProductsEqualScalarAtTheWidthsOfModels) {
         };
         std::vector<float> truth(columns * 16), few(columns * 16), many(columns * 16);
         scalar.many(truth_panel.data(), num_blocks, tiles(ScalarKernels()).data(), columns,
-                    truth.data(), 16);
-        kernels.many(panel.data(), num_blocks, tiles(*GetParam()).data(), columns, many.data(), 16);
+                    truth.data(), 16, {});
+        kernels.many(panel.data(), num_blocks, tiles(*GetParam()).data(), columns, many.data(), 16,
+                     {});
         EXPECT_THAT(many, SameBits(truth))
             << InfoOf(type).name << " many, " << num_inputs << " x " << columns;
         if (columns > kFewColumns) continue;
@@ -194,7 +196,7 @@ TEST_P(EachTable, ExtremeCodesDoNotSaturate) {
         std::vector<float> truth(16), few(16), many(16);
         ScalarKernels().matmul[f].few(strip.data(), kNumBlocks, tile.data(), 1, truth.data(), 16);
         kernels.few(strip.data(), kNumBlocks, tile.data(), 1, few.data(), 16);
-        kernels.many(panel.data(), kNumBlocks, tile.data(), 1, many.data(), 16);
+        kernels.many(panel.data(), kNumBlocks, tile.data(), 1, many.data(), 16, {});
         EXPECT_THAT(few, SameBits(truth)) << InfoOf(type).name << " few, fill " << fill;
         EXPECT_THAT(many, SameBits(truth)) << InfoOf(type).name << " many, fill " << fill;
       }
@@ -224,7 +226,7 @@ TEST_P(EachTable, ScalesThatAreNoNumbersGiveWhatScalarGives) {
       std::vector<float> out(kColumns * 16);
       kernels.many(panel.data(), kNumBlocks,
                    QuantizedColumns(x, kColumns, table.tile_columns).data(), kColumns, out.data(),
-                   16);
+                   16, {});
       for (float& value : out) {
         if (std::isnan(value)) value = std::numeric_limits<float>::quiet_NaN();
       }

@@ -3,16 +3,19 @@
 // MatmulKernels::many of every table that has no better order. Safe to include in ISA folders.
 
 #include "runtime/kernels/kernels.h"
+#include "runtime/kernels/prefetch_inl.h"
 
 namespace {
 
 using TileProduct = void (*)(const hearth::PanelBlock* panel, int num_blocks,
                              const hearth::ActBlock* tile, int num_columns, float* out,
-                             size_t out_stride);
+                             size_t out_stride, Ahead& ahead);
 
 template <TileProduct kProduct>
 void Many(const hearth::PanelBlock* panel, int num_blocks, const hearth::ActBlock* tiles,
-          int num_columns, float* out, size_t out_stride) noexcept {
+          int num_columns, float* out, size_t out_stride, hearth::Upcoming upcoming) noexcept {
+  const int num_tiles = (num_columns + hearth::kTileColumns - 1) / hearth::kTileColumns;
+  Ahead ahead(upcoming.bytes, upcoming.size, int64_t{num_blocks} * num_tiles);
   for (int first = 0; first < num_columns; first += hearth::kTileColumns) {
     const int left = num_columns - first;
     const int columns = left < hearth::kTileColumns ? left : hearth::kTileColumns;
@@ -24,7 +27,7 @@ void Many(const hearth::PanelBlock* panel, int num_blocks, const hearth::ActBloc
       __builtin_prefetch(to + c * out_stride + 15, 1);
     }
     kProduct(panel, num_blocks, tiles + static_cast<size_t>(first) * num_blocks, columns, to,
-             out_stride);
+             out_stride, ahead);
   }
 }
 

@@ -2,6 +2,9 @@
 // nothing else for one without effect and drops the calls, silently. For the kernels' sources.
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 namespace {
 
 // Into the first-level cache.
@@ -40,5 +43,23 @@ inline void PrefetchStrip(const void* block) {
     PrefetchFar(bytes + 3072 + line);
   }
 }
+
+// What is read next, asked for line by line in the steps of what runs now.
+class Ahead {
+ public:
+  Ahead(const void* bytes, size_t size, int64_t num_steps)
+      : next_(static_cast<const char*>(bytes)), end_(next_ + size) {
+    const auto lines = static_cast<int64_t>((size + 63) / 64);
+    lines_a_step_ = static_cast<int>((lines + num_steps - 1) / num_steps);
+  }
+  void Step() {
+    for (int i = 0; i < lines_a_step_ && next_ < end_; ++i, next_ += 64) PrefetchFar(next_);
+  }
+
+ private:
+  const char* next_;
+  const char* end_;
+  int lines_a_step_;
+};
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "runtime/ops/matmul.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "runtime/kernels/strip_format.h"
@@ -12,6 +13,10 @@ namespace {
 // Activations of one pass over a strip should stay in the L2 cache: a tile group of at most this
 // many bytes.
 constexpr size_t kTileGroupBytes = 1 << 20;
+
+// A product of few tiles is over so soon that reading the next strip shows; with more of them the
+// memory has time enough.
+constexpr int kMostTilesToReadAhead = 4;
 
 // Chunks small enough that a worker which was held up does not keep the others waiting.
 constexpr int kChunksPerWorker = 8;
@@ -50,7 +55,7 @@ void FloatStrip(const MatmulJob& job, const std::byte* strip, int first_row, con
 }
 
 void IntegerStrip(const MatmulJob& job, const std::byte* strip, int first_row, const Activations& x,
-                  int first_tile, int end_tile, PanelBlock* panel) {
+                  int first_tile, int end_tile, Upcoming upcoming, PanelBlock* panel) {
   const Matrix& w = *job.weights;
   const MatmulKernels& kernels = Kernels().matmul[static_cast<int>(StripFormatOf(w.type))];
   const int num_blocks = w.num_columns / 32;
@@ -63,7 +68,18 @@ void IntegerStrip(const MatmulJob& job, const std::byte* strip, int first_row, c
   kernels.many(panel, num_blocks, x.tile(first_tile),
                std::min(end_tile * x.tile_columns(), x.num_tokens()) - first_column,
                job.out + static_cast<size_t>(first_column) * job.out_stride + first_row,
-               job.out_stride);
+               job.out_stride, upcoming);
+}
+
+// Of all jobs' strips the one at `index`: its job and its number there.
+std::pair<const MatmulJob*, int64_t> FindStrip(std::span<const MatmulJob> jobs, int64_t index) {
+  const MatmulJob* job = jobs.data();
+  while (index >= job->weights->num_strips()) index -= (job++)->weights->num_strips();
+  return {job, index};
+}
+
+Upcoming BytesOf(const Matrix& w, int64_t strip) {
+  return {w.strips + static_cast<size_t>(strip) * w.strip_bytes, w.strip_bytes};
 }
 
 }  // namespace
@@ -100,7 +116,8 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
   }
   const size_t tile_bytes =
       static_cast<size_t>(x.tile_columns()) * x.num_inputs() / 32 * sizeof(ActBlock);
-  const int tiles_per_group = std::max<int>(1, static_cast<int>(kTileGroupBytes / tile_bytes));
+  const int tiles_per_group =
+      std::clamp(static_cast<int>(kTileGroupBytes / tile_bytes), 1, x.num_tiles());
   const int num_groups = (x.num_tiles() + tiles_per_group - 1) / tiles_per_group;
   PanelBlock* panel = scratch.panel(worker.index());
   const int64_t items = total_strips * num_groups;
@@ -111,18 +128,20 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
     for (int64_t item = begin; item < end; ++item) {
       // groups outermost: activations stay, strips stream by
       const int group = static_cast<int>(item / total_strips);
-      int64_t index = item % total_strips;
-      const MatmulJob* job = jobs.data();
-      while (index >= job->weights->num_strips()) index -= (job++)->weights->num_strips();
+      const auto [job, strip] = FindStrip(jobs, item % total_strips);
+      const int first_row = static_cast<int>(strip) * kStripRows;
       const Matrix& w = *job->weights;
-      const std::byte* strip = w.strips + static_cast<size_t>(index) * w.strip_bytes;
-      const int first_row = static_cast<int>(index) * kStripRows;
       if (w.is_float() || !x.integer()) {
-        if (group == 0) FloatStrip(*job, strip, first_row, x, panel);
-      } else {
-        IntegerStrip(*job, strip, first_row, x, group * tiles_per_group,
-                     std::min((group + 1) * tiles_per_group, x.num_tiles()), panel);
+        if (group == 0) FloatStrip(*job, BytesOf(w, strip).bytes, first_row, x, panel);
+        continue;
       }
+      Upcoming upcoming;
+      if (item + 1 < end && tiles_per_group <= kMostTilesToReadAhead) {
+        const auto [next_job, next_strip] = FindStrip(jobs, (item + 1) % total_strips);
+        upcoming = BytesOf(*next_job->weights, next_strip);
+      }
+      IntegerStrip(*job, BytesOf(w, strip).bytes, first_row, x, group * tiles_per_group,
+                   std::min((group + 1) * tiles_per_group, x.num_tiles()), upcoming, panel);
     }
   });
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "runtime/kernels/prefetch_inl.h"
 #include "runtime/kernels/strip_format.h"
 
 namespace {
@@ -183,7 +184,7 @@ struct Accumulators {
 };
 
 template <bool kHalves, bool kMin, bool kFinite>
-void ChunkOfTiles(const Chunk& chunk, Accumulators at) {
+void ChunkOfTiles(const Chunk& chunk, Accumulators at, Ahead& ahead) {
   Sums<kHalves> sums[kSumSlots];
   Walk multiplied(chunk), scaled(chunk);
   // The product runs one block ahead of the store, the store kAhead blocks ahead of the scaling.
@@ -226,6 +227,7 @@ void ChunkOfTiles(const Chunk& chunk, Accumulators at) {
     for (int block = 0; block < chunk.num_blocks; ++block) {
       step();
       store();
+      ahead.Step();
       AddBlock<kHalves, kMin, kFinite>(scaled.weights(), scaled.x(), sums[slot], acc);
       scaled.Next();
       slot = (slot + 1) % kSumSlots;
@@ -246,18 +248,18 @@ bool AllScalesFinite(const PanelBlock* panel, int num_blocks) {
 }
 
 template <bool kHalves, bool kMin>
-void RunChunk(const Chunk& chunk, const Accumulators& at) {
+void RunChunk(const Chunk& chunk, const Accumulators& at, Ahead& ahead) {
   if (AllScalesFinite(chunk.panel, chunk.num_blocks)) {
-    ChunkOfTiles<kHalves, kMin, true>(chunk, at);
+    ChunkOfTiles<kHalves, kMin, true>(chunk, at, ahead);
   } else {
-    ChunkOfTiles<kHalves, kMin, false>(chunk, at);
+    ChunkOfTiles<kHalves, kMin, false>(chunk, at, ahead);
   }
 }
 
 // Full tiles, at most kBatchTiles where the panel has several chunks.
 template <bool kHalves, bool kMin>
 void FullTiles(const PanelBlock* panel, int num_blocks, int chunk_blocks, const ActBlock* tiles,
-               int num_tiles, float* out, size_t out_stride) {
+               int num_tiles, float* out, size_t out_stride, Ahead& ahead) {
   alignas(64) float between[kBatchTiles * kTileColumns * 16];
   for (int begin = 0; begin < num_blocks; begin += chunk_blocks) {
     const int left = num_blocks - begin;
@@ -266,14 +268,14 @@ void FullTiles(const PanelBlock* panel, int num_blocks, int chunk_blocks, const 
         {panel + begin, last ? left : chunk_blocks,
          tiles + static_cast<size_t>(begin) * kTileColumns,
          static_cast<size_t>(num_blocks) * kTileColumns, num_tiles},
-        {begin == 0 ? nullptr : between, 16, last ? out : between, last ? out_stride : 16});
+        {begin == 0 ? nullptr : between, 16, last ? out : between, last ? out_stride : 16}, ahead);
   }
 }
 
 // The last columns, filled up to a tile with zero ones whose results are thrown away.
 template <bool kHalves, bool kMin>
 void PartialTile(const PanelBlock* panel, int num_blocks, int chunk_blocks, const ActBlock* tile,
-                 int num_columns, float* out, size_t out_stride) {
+                 int num_columns, float* out, size_t out_stride, Ahead& ahead) {
   ActBlock x[kMaxChunkBlocks * kTileColumns];
   alignas(64) float results[kTileColumns * 16];
   for (int begin = 0; begin < num_blocks; begin += chunk_blocks) {
@@ -287,7 +289,7 @@ void PartialTile(const PanelBlock* panel, int num_blocks, int chunk_blocks, cons
     }
     asm volatile("" : : "r"(x) : "memory");  // tile loads do not tell the compiler what they read
     RunChunk<kHalves, kMin>({panel + begin, size, x, 0, 1},
-                            {begin == 0 ? nullptr : results, 16, results, 16});
+                            {begin == 0 ? nullptr : results, 16, results, 16}, ahead);
   }
   for (int c = 0; c < num_columns; ++c)
     _mm512_storeu_ps(out + c * out_stride, _mm512_load_ps(results + c * 16));
@@ -295,11 +297,12 @@ void PartialTile(const PanelBlock* panel, int num_blocks, int chunk_blocks, cons
 
 template <bool kHalves, bool kMin>
 void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tiles, int num_columns,
-                 float* out, size_t out_stride) noexcept {
+                 float* out, size_t out_stride, hearth::Upcoming upcoming) noexcept {
   const int num_tiles = num_columns / kTileColumns, rest = num_columns % kTileColumns;
   const int num_chunks = (num_blocks + kMaxChunkBlocks - 1) / kMaxChunkBlocks;
   const int chunk_blocks = (num_blocks + num_chunks - 1) / num_chunks;
   const int batch = num_chunks == 1 ? num_tiles : kBatchTiles;
+  Ahead ahead(upcoming.bytes, upcoming.size, int64_t{num_blocks} * (num_tiles + (rest > 0)));
   // Costs 60 ns together with the release, which spares the kernel the tiles at a switch of
   // threads.
   _tile_loadconfig(kHalves ? &kConfig16 : &kConfig32);
@@ -307,12 +310,12 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tiles,
     const size_t column = static_cast<size_t>(first) * kTileColumns;
     FullTiles<kHalves, kMin>(panel, num_blocks, chunk_blocks, tiles + column * num_blocks,
                              num_tiles - first < batch ? num_tiles - first : batch,
-                             out + column * out_stride, out_stride);
+                             out + column * out_stride, out_stride, ahead);
   }
   if (rest > 0) {
     const size_t column = static_cast<size_t>(num_tiles) * kTileColumns;
     PartialTile<kHalves, kMin>(panel, num_blocks, chunk_blocks, tiles + column * num_blocks, rest,
-                               out + column * out_stride, out_stride);
+                               out + column * out_stride, out_stride, ahead);
   }
   _tile_release();
 }

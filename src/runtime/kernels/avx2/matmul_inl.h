@@ -154,11 +154,12 @@ void Few(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_c
 
 template <class Format, int kColumns>
 void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int tile_columns,
-                 float* out, size_t out_stride) {
+                 float* out, size_t out_stride, Ahead& ahead) {
   __m256 acc[2][kColumns];
 #pragma GCC unroll 6
   for (int c = 0; c < kColumns; ++c) acc[0][c] = acc[1][c] = _mm256_setzero_ps();
   for (int block = 0; block < num_blocks; ++block, tile += tile_columns) {
+    ahead.Step();
     AddPanelBlock<Format, kColumns>(panel[block], tile, acc);
   }
   StoreColumns<kColumns>(acc, out, out_stride);
@@ -166,16 +167,16 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
 
 template <class Format>
 void ManyOfTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-                float* out, size_t out_stride) {
+                float* out, size_t out_stride, Ahead& ahead) {
   constexpr int kAtOnce = kColumnsAtOnce<Format>;
-  using Function = void (*)(const PanelBlock*, int, const ActBlock*, int, float*, size_t);
+  using Function = void (*)(const PanelBlock*, int, const ActBlock*, int, float*, size_t, Ahead&);
   static constexpr Function kByColumns[] = {ManyColumns<Format, 1>, ManyColumns<Format, 2>,
                                             ManyColumns<Format, 3>, ManyColumns<Format, 4>,
                                             ManyColumns<Format, 5>, ManyColumns<Format, 6>};
   for (int c = 0; c < num_columns; c += kAtOnce) {
     const int columns = num_columns - c < kAtOnce ? num_columns - c : kAtOnce;
     kByColumns[columns - 1](panel, num_blocks, tile + c, num_columns, out + c * out_stride,
-                            out_stride);
+                            out_stride, ahead);
   }
 }
 

@@ -192,13 +192,14 @@ void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept 
 // independent chains as columns.
 template <class Format, int kColumns>
 void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, float* out,
-                 size_t out_stride) {
+                 size_t out_stride, Ahead& ahead) {
   constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
   constexpr int kHalves = kTraits.scale_per_16 ? 2 : 1;
   __m512 acc[kColumns];
 #pragma GCC unroll 12
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
   for (int block = 0; block < num_blocks; ++block, ++panel, tile += kColumns) {
+    ahead.Step();
     __m512 t[kColumns];
 #pragma GCC unroll 2
     for (int half = 0; half < kHalves; ++half) {
@@ -245,14 +246,14 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
 
 template <class Format>
 void ManyOfTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-                float* out, size_t out_stride) {
-  using Function = void (*)(const PanelBlock*, int, const ActBlock*, float*, size_t);
+                float* out, size_t out_stride, Ahead& ahead) {
+  using Function = void (*)(const PanelBlock*, int, const ActBlock*, float*, size_t, Ahead&);
   static constexpr Function kByColumns[kTileColumns] = {
       ManyColumns<Format, 1>,  ManyColumns<Format, 2>,  ManyColumns<Format, 3>,
       ManyColumns<Format, 4>,  ManyColumns<Format, 5>,  ManyColumns<Format, 6>,
       ManyColumns<Format, 7>,  ManyColumns<Format, 8>,  ManyColumns<Format, 9>,
       ManyColumns<Format, 10>, ManyColumns<Format, 11>, ManyColumns<Format, 12>};
-  kByColumns[num_columns - 1](panel, num_blocks, tile, out, out_stride);
+  kByColumns[num_columns - 1](panel, num_blocks, tile, out, out_stride, ahead);
 }
 
 template <class Format>

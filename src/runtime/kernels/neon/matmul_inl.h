@@ -283,12 +283,13 @@ inline void AddPanelBlock(const PanelBlock& panel, const ActBlock* tile,
 
 template <class Format, int kColumns>
 void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int tile_columns,
-                 float* out, size_t out_stride) {
+                 float* out, size_t out_stride, Ahead& ahead) {
   float32x4_t acc[4][kColumns];
   for (auto& quarter : acc) {
     for (float32x4_t& sum : quarter) sum = vdupq_n_f32(0);
   }
   for (int block = 0; block < num_blocks; ++block, tile += tile_columns) {
+    ahead.Step();
     AddPanelBlock<Format, kColumns>(panel[block], tile, acc);
   }
   for (int c = 0; c < kColumns; ++c) {
@@ -299,15 +300,15 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, 
 
 template <class Format>
 void ManyOfTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-                float* out, size_t out_stride) {
+                float* out, size_t out_stride, Ahead& ahead) {
   constexpr int kAtOnce = 4;
-  using Function = void (*)(const PanelBlock*, int, const ActBlock*, int, float*, size_t);
+  using Function = void (*)(const PanelBlock*, int, const ActBlock*, int, float*, size_t, Ahead&);
   static constexpr Function kByColumns[kAtOnce] = {ManyColumns<Format, 1>, ManyColumns<Format, 2>,
                                                    ManyColumns<Format, 3>, ManyColumns<Format, 4>};
   for (int c = 0; c < num_columns; c += kAtOnce) {
     const int columns = num_columns - c < kAtOnce ? num_columns - c : kAtOnce;
     kByColumns[columns - 1](panel, num_blocks, tile + c, num_columns, out + c * out_stride,
-                            out_stride);
+                            out_stride, ahead);
   }
 }
 

@@ -46,7 +46,7 @@ float Accumulate(const FormatTraits& traits, const PanelBlock& weights, int row,
 
 template <StripFormat kFormat>
 void ManyOfTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-                float* out, size_t out_stride) {
+                float* out, size_t out_stride, Ahead&) {
   for (int column = 0; column < num_columns; ++column) {
     for (int row = 0; row < kStripRows; ++row) {
       float acc = 0;
