@@ -66,6 +66,7 @@ struct Agreement {
   double top1 = 0;  // share of positions with the reference's most likely token
   // of those where the reference's margin (in log-probability) is 0.25 or more
   double clear_top1 = 0;
+  double missed_margin = 0;  // the largest margin of a position with another most likely token
   // Mean KL divergence with all but the reference's top tokens lumped together. Lumping can only
   // lower it; IntegerActivationsDivergeLittle has the full one.
   double lumped_kl = 0;
@@ -92,7 +93,9 @@ class Accumulator {
     kl_ += kl;
     const bool same = static_cast<size_t>(std::max_element(logits.begin(), logits.end()) -
                                           logits.begin()) == golden.at(position, 0).id;
-    const bool clear = golden.at(position, 0).logprob - golden.at(position, 1).logprob >= 0.25f;
+    const float margin = golden.at(position, 0).logprob - golden.at(position, 1).logprob;
+    const bool clear = margin >= 0.25f;
+    if (!same) missed_margin_ = std::max(missed_margin_, margin);
     ++num_;
     num_same_ += same;
     num_clear_ += clear;
@@ -100,11 +103,12 @@ class Accumulator {
   }
   Agreement Get() const {
     return {static_cast<double>(num_same_) / num_,
-            static_cast<double>(num_clear_same_) / num_clear_, kl_ / num_};
+            static_cast<double>(num_clear_same_) / num_clear_, missed_margin_, kl_ / num_};
   }
 
  private:
   int num_ = 0, num_same_ = 0, num_clear_ = 0, num_clear_same_ = 0;
+  float missed_margin_ = 0;
   double kl_ = 0;
 };
 
@@ -256,9 +260,11 @@ TEST_P(AgreementTest, FloatActivationsAgree) {
     GTEST_SKIP() << "takes minutes; set HEARTH_SLOW_TESTS to run it";
   }
   const Agreement agreement = Measure(file_, golden_, false);
-  std::printf("float: top-1 %.4f, where clear %.4f, lumped KL %.8f\n", agreement.top1,
-              agreement.clear_top1, agreement.lumped_kl);
-  EXPECT_GE(agreement.top1, 0.999);
+  std::printf("float: top-1 %.4f, where clear %.4f, missed by %.4f, lumped KL %.8f\n",
+              agreement.top1, agreement.clear_top1, agreement.missed_margin, agreement.lumped_kl);
+  // Three of 2,000 in one of six: places where two tokens are equally likely but for rounding.
+  EXPECT_GE(agreement.top1, 0.998);
+  EXPECT_LE(agreement.missed_margin, 0.01);
   EXPECT_LE(agreement.lumped_kl, 1e-5);
 }
 
