@@ -122,14 +122,14 @@ int64_t MemoryOf(const std::string& folder) {
 // own is a copy of ours: a model's contexts, say. Shared pages count once for every process.
 int64_t MemoryWithin(pid_t first) {
   int64_t total = 0;
-  std::vector<pid_t> todo = {first};
+  std::vector<pid_t> processes = {first};
   // A fork bomb is bounded by its own limit; this bounds us.
-  for (size_t i = 0; i < todo.size() && i < 4096; ++i) {
-    const std::string folder = "/proc/" + std::to_string(todo[i]);
+  for (size_t i = 0; i < processes.size() && i < 4096; ++i) {
+    const std::string folder = "/proc/" + std::to_string(processes[i]);
     if (i > 0) total += MemoryOf(folder);
     std::istringstream children(
-        ReadSmallFile(folder + "/task/" + std::to_string(todo[i]) + "/children"));
-    for (pid_t child; children >> child;) todo.push_back(child);
+        ReadSmallFile(folder + "/task/" + std::to_string(processes[i]) + "/children"));
+    for (pid_t child; children >> child;) processes.push_back(child);
   }
   return total;
 }

@@ -262,8 +262,8 @@ TEST_P(AgreementTest, FloatActivationsAgree) {
   const Agreement agreement = Measure(file_, golden_, false);
   std::printf("float: top-1 %.4f, where clear %.4f, missed by %.4f, lumped KL %.8f\n",
               agreement.top1, agreement.clear_top1, agreement.missed_margin, agreement.lumped_kl);
-  // Three of 2,000 in one of six: places where two tokens are equally likely but for rounding.
-  EXPECT_GE(agreement.top1, 0.998);
+  // Coder15English misses this by one place of 2,000, all of them ties but for rounding.
+  EXPECT_GE(agreement.top1, 0.999);
   EXPECT_LE(agreement.missed_margin, 0.01);
   EXPECT_LE(agreement.lumped_kl, 1e-5);
 }

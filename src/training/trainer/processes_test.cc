@@ -55,7 +55,6 @@ Tensor Alone(int64_t batches_per_step) {
   return MasterOf(folder);
 }
 
-// What a copy does, by the environment.
 TEST(DeviceOfProcess, IsItsOwnGpuWhereThereAreSeveral) {
   const ProcessEnvironment second{.rank = 1, .world_size = 2, .local_rank = 1};
   EXPECT_EQ(DeviceOfProcess("cpu", second).value_or("an error"), "cpu");
@@ -68,6 +67,7 @@ TEST(DeviceOfProcess, IsItsOwnGpuWhereThereAreSeveral) {
   EXPECT_THAT(numbered.error().message, HasSubstr("cuda:0"));
 }
 
+// What a copy does, by the environment.
 TEST(Worker, Trains) {
   const std::string folder = Variable("HEARTH_TEST_FOLDER");
   if (folder.empty()) GTEST_SKIP() << "only as a copy that another test starts";
