@@ -119,6 +119,7 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
   const int tiles_per_group =
       std::clamp(static_cast<int>(kTileGroupBytes / tile_bytes), 1, x.num_tiles());
   const int num_groups = (x.num_tiles() + tiles_per_group - 1) / tiles_per_group;
+  const bool reads_ahead = x.num_tokens() > kFewColumns && tiles_per_group <= kMostTilesToReadAhead;
   PanelBlock* panel = scratch.panel(worker.index());
   const int64_t items = total_strips * num_groups;
   const int64_t chunk =
@@ -136,7 +137,7 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
         continue;
       }
       Upcoming upcoming;
-      if (item + 1 < end && tiles_per_group <= kMostTilesToReadAhead) {
+      if (item + 1 < end && reads_ahead) {
         const auto [next_job, next_strip] = FindStrip(jobs, (item + 1) % total_strips);
         upcoming = BytesOf(*next_job->weights, next_strip);
       }
