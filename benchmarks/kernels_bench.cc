@@ -7,7 +7,7 @@
 // few/FORMAT/ISA/cache|memory/COLUMNS  strips as they lie in a model, unpacked in registers: decode
 //                                      and verify
 // unpack/FORMAT/ISA                    a strip into a panel, bytes of the strip
-// many/FORMAT/ISA/COLUMNS              a panel times tiles: prefill
+// many/FORMAT/ISA/COLUMNS              kMaxPanels panels times tiles: prefill
 // attention/KV/ISA/SHAPE/HEAD_DIM/CONTEXT  one KV head, from memory. one: one query; group: one
 //                                      token of kGroup heads; verify: six tokens of them; prefill:
 //                                      the context's last 64 tokens of them
@@ -194,15 +194,19 @@ void Unpack(benchmark::State& state, const KernelTable& table, StripFormat forma
 void Many(benchmark::State& state, const KernelTable& table, StripFormat format) {
   const auto num_columns = static_cast<int>(state.range(0));
   const MatmulKernels& kernels = table.matmul[static_cast<int>(format)];
-  std::vector<PanelBlock> panel(kNumBlocks);
-  kernels.unpack(RandomStrip(TensorTypeOf(format)).data(), kNumBlocks, panel.data());
+  constexpr int kRows = 16 * kMaxPanels;
+  std::vector<PanelBlock> panels(kNumBlocks * kMaxPanels);
+  for (int p = 0; p < kMaxPanels; ++p) {
+    kernels.unpack(RandomStrip(TensorTypeOf(format)).data(), kNumBlocks, &panels[p * kNumBlocks]);
+  }
   const std::vector<ActBlock> tile = RandomTiles(num_columns, table.tile_columns);
-  std::vector<float> out(static_cast<size_t>(num_columns) * 16);
+  std::vector<float> out(static_cast<size_t>(num_columns) * kRows);
   for (auto _ : state) {
-    kernels.many(panel.data(), kNumBlocks, tile.data(), num_columns, out.data(), 16, {});
+    kernels.many(panels.data(), kMaxPanels, kNumBlocks, tile.data(), num_columns, out.data(), kRows,
+                 {});
     benchmark::DoNotOptimize(out.data());
   }
-  Count(state, table, 0, 16.0 * kNumInputs * num_columns);
+  Count(state, table, 0, double{kRows} * kNumInputs * num_columns);
 }
 
 void Read(benchmark::State& state, const KernelTable& table, bool in_cache) {

@@ -54,6 +54,10 @@ inline constexpr int kMaxTileColumns = 16;
 // above it once into a panel.
 inline constexpr int kFewColumns = 8;
 
+// Strips that a product of many columns takes at once: an activation that is loaded is multiplied
+// with the rows of both.
+inline constexpr int kMaxPanels = 2;
+
 // A strip unpacked: what the many-column kernels multiply. Each table reads only what its own
 // unpack wrote (amx subtracts the offset from the codes).
 using PanelBlock = StripBlock;
@@ -69,9 +73,11 @@ struct MatmulKernels {
   void (*few)(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns,
               float* out, size_t out_stride) noexcept;
   void (*unpack)(const std::byte* strip, int num_blocks, PanelBlock* panel) noexcept;
-  // The same product from an unpacked strip and any number of columns, in tiles one after another.
-  void (*many)(const PanelBlock* panel, int num_blocks, const ActBlock* tiles, int num_columns,
-               float* out, size_t out_stride, Upcoming upcoming) noexcept;
+  // The same product from one to kMaxPanels unpacked strips (the panels one after another, the
+  // rows of the second behind those of the first) and any number of columns, in tiles one after
+  // another.
+  void (*many)(const PanelBlock* panels, int num_panels, int num_blocks, const ActBlock* tiles,
+               int num_columns, float* out, size_t out_stride, Upcoming upcoming) noexcept;
 };
 
 // Formats in the order of KernelTable::matmul.
@@ -152,6 +158,9 @@ struct AttentionState {
 struct KernelTable {
   const char* name;  // "scalar", "avx2", "avx_vnni", "avx512", "amx", "neon"
   int tile_columns;  // of a full tile of activations
+  // The tiles that one strip after another is multiplied with should be no more bytes than this:
+  // what the cache holds out of which they can be read as fast as they are used.
+  size_t tile_group_bytes;
 
   MatmulKernels matmul[kNumStripFormats];
 

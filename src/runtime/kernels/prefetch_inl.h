@@ -18,6 +18,9 @@ inline void PrefetchNear(const void* p) {
 #endif
 }
 
+// For a line that is written soon.
+inline void PrefetchToWrite(const void* p) { __builtin_prefetch(p, 1); }
+
 // Into the second-level cache: leaves the few fill buffers of the first one free.
 inline void PrefetchFar(const void* p) {
 #if defined(__x86_64__)

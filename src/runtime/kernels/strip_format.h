@@ -13,8 +13,8 @@
 //   q4_0.cc for a header per 32
 //      inputs, q4_k.cc for one per 256), its kernels in formats.h, in table.cc and in the folder's
 //      list in CMakeLists.txt. A folder may leave it out and take the scalar functions.
-//   4. kernels_test.cc: RandomRows must know where the format's f16 fields are; everything else
-//   there goes over all formats.
+//   4. matmul_kernels_test.cc: RandomRows must know where the format's f16 fields are; everything
+//   else there goes over all formats.
 
 #include "runtime/kernels/kernels.h"
 

@@ -10,10 +10,6 @@
 namespace hearth {
 namespace {
 
-// Activations of one pass over a strip should stay in the L2 cache: a tile group of at most this
-// many bytes.
-constexpr size_t kTileGroupBytes = 1 << 20;
-
 // A product of few tiles is over so soon that reading the next strip shows; with more of them the
 // memory has time enough.
 constexpr int kMostTilesToReadAhead = 4;
@@ -41,45 +37,64 @@ void DequantizeStripToPanel(const Matrix& w, const std::byte* strip, float* pane
   }
 }
 
-void FloatStrip(const MatmulJob& job, const std::byte* strip, int first_row, const Activations& x,
-                PanelBlock* scratch) {
-  const Matrix& w = *job.weights;
+void FloatStrip(const Matrix& w, const std::byte* strip, const Activations& x, float* out,
+                size_t out_stride, PanelBlock* scratch) {
   const auto* panel = reinterpret_cast<const float*>(strip);
   if (w.type != TensorType::kF32) {
     auto* unpacked = reinterpret_cast<float*>(scratch);
     DequantizeStripToPanel(w, strip, unpacked);
     panel = unpacked;
   }
-  Kernels().float_matmul(panel, w.num_columns, x.row(0), x.num_inputs(), x.num_tokens(),
-                         job.out + first_row, job.out_stride);
+  Kernels().float_matmul(panel, w.num_columns, x.row(0), x.num_inputs(), x.num_tokens(), out,
+                         out_stride);
 }
 
-void IntegerStrip(const MatmulJob& job, const std::byte* strip, int first_row, const Activations& x,
-                  int first_tile, int end_tile, Upcoming upcoming, PanelBlock* panel) {
-  const Matrix& w = *job.weights;
+// What a worker takes at once: strips of one job that follow each other.
+struct Piece {
+  const MatmulJob* job;
+  int first_strip;
+  int num_strips;
+
+  const Matrix& weights() const { return *job->weights; }
+  const std::byte* strip(int index) const {
+    return weights().strips + static_cast<size_t>(first_strip + index) * weights().strip_bytes;
+  }
+  float* out(int index = 0) const { return job->out + (first_strip + index) * kStripRows; }
+};
+
+int PiecesOf(const MatmulJob& job, int strips_per_piece) {
+  return (job.weights->num_strips() + strips_per_piece - 1) / strips_per_piece;
+}
+
+Piece FindPiece(std::span<const MatmulJob> jobs, int strips_per_piece, int64_t index) {
+  const MatmulJob* job = jobs.data();
+  while (index >= PiecesOf(*job, strips_per_piece)) index -= PiecesOf(*job++, strips_per_piece);
+  const int first = static_cast<int>(index) * strips_per_piece;
+  return {job, first, std::min(strips_per_piece, job->weights->num_strips() - first)};
+}
+
+void FewColumns(const Piece& piece, const Activations& x) {
+  const Matrix& w = piece.weights();
+  const MatmulKernels& kernels = Kernels().matmul[static_cast<int>(StripFormatOf(w.type))];
+  for (int i = 0; i < piece.num_strips; ++i) {
+    kernels.few(piece.strip(i), w.num_columns / 32, x.tile(0), x.num_tokens(), piece.out(i),
+                piece.job->out_stride);
+  }
+}
+
+void ManyColumns(const Piece& piece, const Activations& x, int first_tile, int end_tile,
+                 Upcoming upcoming, PanelBlock* panels) {
+  const Matrix& w = piece.weights();
   const MatmulKernels& kernels = Kernels().matmul[static_cast<int>(StripFormatOf(w.type))];
   const int num_blocks = w.num_columns / 32;
-  if (x.num_tokens() <= kFewColumns) {
-    kernels.few(strip, num_blocks, x.tile(0), x.num_tokens(), job.out + first_row, job.out_stride);
-    return;
+  for (int i = 0; i < piece.num_strips; ++i) {
+    kernels.unpack(piece.strip(i), num_blocks, panels + static_cast<size_t>(i) * num_blocks);
   }
-  kernels.unpack(strip, num_blocks, panel);
   const int first_column = first_tile * x.tile_columns();
-  kernels.many(panel, num_blocks, x.tile(first_tile),
+  kernels.many(panels, piece.num_strips, num_blocks, x.tile(first_tile),
                std::min(end_tile * x.tile_columns(), x.num_tokens()) - first_column,
-               job.out + static_cast<size_t>(first_column) * job.out_stride + first_row,
-               job.out_stride, upcoming);
-}
-
-// Of all jobs' strips the one at `index`: its job and its number there.
-std::pair<const MatmulJob*, int64_t> FindStrip(std::span<const MatmulJob> jobs, int64_t index) {
-  const MatmulJob* job = jobs.data();
-  while (index >= job->weights->num_strips()) index -= (job++)->weights->num_strips();
-  return {job, index};
-}
-
-Upcoming BytesOf(const Matrix& w, int64_t strip) {
-  return {w.strips + static_cast<size_t>(strip) * w.strip_bytes, w.strip_bytes};
+               piece.out() + static_cast<size_t>(first_column) * piece.job->out_stride,
+               piece.job->out_stride, upcoming);
 }
 
 }  // namespace
@@ -100,8 +115,8 @@ void Activations::Quantize(int token, int first, int count) {
 }
 
 MatmulScratch::MatmulScratch(int num_workers, int max_inputs) : panels_(num_workers) {
-  // The float path needs 64 bytes per input, the integer path sizeof(PanelBlock) = 768 per 32
-  // inputs: 24.
+  // The float path needs 64 bytes per input, the integer path kMaxPanels times sizeof(PanelBlock) =
+  // 768 per 32 inputs: 48.
   const size_t bytes = static_cast<size_t>(max_inputs) * kStripRows * sizeof(float);
   for (auto& panel : panels_) panel.resize((bytes + sizeof(PanelBlock) - 1) / sizeof(PanelBlock));
 }
@@ -109,40 +124,46 @@ MatmulScratch::MatmulScratch(int num_workers, int max_inputs) : panels_(num_work
 void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activations& x,
                 MatmulScratch& scratch) {
   if (x.num_tokens() == 0) return;
-  int64_t total_strips = 0;
+  const bool many = x.num_tokens() > kFewColumns;
+  const int strips_per_piece = many ? kMaxPanels : 1;
+  int64_t total_pieces = 0;
   for (const MatmulJob& job : jobs) {
     HEARTH_DCHECK(job.weights->num_columns == x.num_inputs());
-    total_strips += job.weights->num_strips();
+    total_pieces += PiecesOf(job, strips_per_piece);
   }
   const size_t tile_bytes =
       static_cast<size_t>(x.tile_columns()) * x.num_inputs() / 32 * sizeof(ActBlock);
   const int tiles_per_group =
-      std::clamp(static_cast<int>(kTileGroupBytes / tile_bytes), 1, x.num_tiles());
+      std::clamp(static_cast<int>(Kernels().tile_group_bytes / tile_bytes), 1, x.num_tiles());
   const int num_groups = (x.num_tiles() + tiles_per_group - 1) / tiles_per_group;
-  const bool reads_ahead = x.num_tokens() > kFewColumns && tiles_per_group <= kMostTilesToReadAhead;
-  PanelBlock* panel = scratch.panel(worker.index());
-  const int64_t items = total_strips * num_groups;
+  const bool reads_ahead = many && tiles_per_group <= kMostTilesToReadAhead;
+  PanelBlock* panels = scratch.panels(worker.index());
+  const int64_t items = total_pieces * num_groups;
   const int64_t chunk =
       std::max<int64_t>(1, items / (static_cast<int64_t>(worker.count()) * kChunksPerWorker));
 
   worker.ForEach(items, chunk, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       // groups outermost: activations stay, strips stream by
-      const int group = static_cast<int>(item / total_strips);
-      const auto [job, strip] = FindStrip(jobs, item % total_strips);
-      const int first_row = static_cast<int>(strip) * kStripRows;
-      const Matrix& w = *job->weights;
+      const int group = static_cast<int>(item / total_pieces);
+      const Piece piece = FindPiece(jobs, strips_per_piece, item % total_pieces);
+      const Matrix& w = piece.weights();
       if (w.is_float() || !x.integer()) {
-        if (group == 0) FloatStrip(*job, BytesOf(w, strip).bytes, first_row, x, panel);
+        for (int i = 0; group == 0 && i < piece.num_strips; ++i)
+          FloatStrip(w, piece.strip(i), x, piece.out(i), piece.job->out_stride, panels);
+        continue;
+      }
+      if (!many) {
+        FewColumns(piece, x);
         continue;
       }
       Upcoming upcoming;
       if (item + 1 < end && reads_ahead) {
-        const auto [next_job, next_strip] = FindStrip(jobs, (item + 1) % total_strips);
-        upcoming = BytesOf(*next_job->weights, next_strip);
+        const Piece next = FindPiece(jobs, strips_per_piece, (item + 1) % total_pieces);
+        upcoming = {next.strip(0), next.num_strips * next.weights().strip_bytes};
       }
-      IntegerStrip(*job, BytesOf(w, strip).bytes, first_row, x, group * tiles_per_group,
-                   std::min((group + 1) * tiles_per_group, x.num_tiles()), upcoming, panel);
+      ManyColumns(piece, x, group * tiles_per_group,
+                  std::min((group + 1) * tiles_per_group, x.num_tiles()), upcoming, panels);
     }
   });
 }

@@ -81,7 +81,8 @@ class MatmulScratch {
  public:
   // Requires: max_inputs is the largest num_columns of any matrix it will meet.
   MatmulScratch(int num_workers, int max_inputs);
-  PanelBlock* panel(int worker) { return panels_[worker].data(); }
+  // Room for kMaxPanels panels.
+  PanelBlock* panels(int worker) { return panels_[worker].data(); }
 
  private:
   std::vector<std::vector<PanelBlock>> panels_;

@@ -213,8 +213,8 @@ void ChunkOfTiles(const Chunk& chunk, Accumulators at, Ahead& ahead) {
     // for its line holds up all stores behind it, those of the tiles too. Both ends, for columns
     // need not be aligned.
     for (int c = 0; c < kTileColumns; ++c) {
-      __builtin_prefetch(at.to + c * at.to_stride, 1);
-      __builtin_prefetch(at.to + c * at.to_stride + 15, 1);
+      PrefetchToWrite(at.to + c * at.to_stride);
+      PrefetchToWrite(at.to + c * at.to_stride + 15);
     }
     __m512 acc[kTileColumns];
 #pragma GCC unroll 16
@@ -296,16 +296,12 @@ void PartialTile(const PanelBlock* panel, int num_blocks, int chunk_blocks, cons
 }
 
 template <bool kHalves, bool kMin>
-void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tiles, int num_columns,
-                 float* out, size_t out_stride, hearth::Upcoming upcoming) noexcept {
+void OnePanel(const PanelBlock* panel, int num_blocks, const ActBlock* tiles, int num_columns,
+              float* out, size_t out_stride, Ahead& ahead) {
   const int num_tiles = num_columns / kTileColumns, rest = num_columns % kTileColumns;
   const int num_chunks = (num_blocks + kMaxChunkBlocks - 1) / kMaxChunkBlocks;
   const int chunk_blocks = (num_blocks + num_chunks - 1) / num_chunks;
   const int batch = num_chunks == 1 ? num_tiles : kBatchTiles;
-  Ahead ahead(upcoming.bytes, upcoming.size, int64_t{num_blocks} * (num_tiles + (rest > 0)));
-  // Costs 60 ns together with the release, which spares the kernel the tiles at a switch of
-  // threads.
-  _tile_loadconfig(kHalves ? &kConfig16 : &kConfig32);
   for (int first = 0; first < num_tiles; first += batch) {
     const size_t column = static_cast<size_t>(first) * kTileColumns;
     FullTiles<kHalves, kMin>(panel, num_blocks, chunk_blocks, tiles + column * num_blocks,
@@ -316,6 +312,21 @@ void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tiles,
     const size_t column = static_cast<size_t>(num_tiles) * kTileColumns;
     PartialTile<kHalves, kMin>(panel, num_blocks, chunk_blocks, tiles + column * num_blocks, rest,
                                out + column * out_stride, out_stride, ahead);
+  }
+}
+
+template <bool kHalves, bool kMin>
+void ManyColumns(const PanelBlock* panels, int num_panels, int num_blocks, const ActBlock* tiles,
+                 int num_columns, float* out, size_t out_stride,
+                 hearth::Upcoming upcoming) noexcept {
+  const int num_tiles = (num_columns + kTileColumns - 1) / kTileColumns;
+  Ahead ahead(upcoming.bytes, upcoming.size, int64_t{num_panels} * num_blocks * num_tiles);
+  // Costs 60 ns together with the release, which spares the kernel the tiles at a switch of
+  // threads.
+  _tile_loadconfig(kHalves ? &kConfig16 : &kConfig32);
+  for (int p = 0; p < num_panels; ++p) {
+    OnePanel<kHalves, kMin>(panels + static_cast<size_t>(p) * num_blocks, num_blocks, tiles,
+                            num_columns, out + 16 * p, out_stride, ahead);
   }
   _tile_release();
 }

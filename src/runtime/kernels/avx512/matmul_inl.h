@@ -11,8 +11,7 @@
 //   const Group&, int b, Weights& w);
 // };
 //
-// 12 columns x (sum, accumulator) + weights, scale, min = 28 of the 32 registers in Many; 8 codes +
-// 8 accumulators + scratch in Few.
+// Few keeps 8 codes, 8 accumulators and scratch in registers; Many is in many_inl.h.
 
 #include <immintrin.h>
 #include <stddef.h>
@@ -20,16 +19,14 @@
 #include <string.h>
 
 #include "runtime/kernels/avx512/formats.h"
-#include "runtime/kernels/many_tiles_inl.h"
+#include "runtime/kernels/avx512/many_inl.h"
+#include "runtime/kernels/avx512/vnni_inl.h"
 #include "runtime/kernels/prefetch_inl.h"
 #include "runtime/kernels/strip_format.h"
 
 namespace {
 
-using hearth::ActBlock;
 using hearth::kFewColumns;
-using hearth::kTileColumns;
-using hearth::PanelBlock;
 
 // A block of 32 inputs in registers.
 struct Weights {
@@ -37,12 +34,6 @@ struct Weights {
   __m512 scale[2];
   __m512 min[2];
 };
-
-inline __m512i BroadcastDword(const void* p) {
-  int32_t bits;
-  memcpy(&bits, p, sizeof bits);
-  return _mm512_set1_epi32(bits);
-}
 
 inline __m512 HalvesToFloat(const uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -77,17 +68,6 @@ inline __m512i OneBit(__m512i packed, int group) {
   const __m512i moved =
       shift >= 0 ? _mm512_slli_epi16(packed, shift) : _mm512_srli_epi16(packed, -shift);
   return _mm512_and_si512(moved, mask);
-}
-
-template <class Format>
-inline __m512i StartValue(const ActBlock& x, int half_or_whole) {
-  constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
-  if constexpr (kTraits.offset_log2 < 0) {
-    return _mm512_setzero_si512();
-  } else {
-    const int32_t* sums[] = {&x.neg_sum, &x.neg_sum0, &x.neg_sum1};
-    return _mm512_slli_epi32(_mm512_set1_epi32(*sums[half_or_whole]), kTraits.offset_log2);
-  }
 }
 
 // acc plus one block of every column. Group after group for all columns, so that neighbouring
@@ -188,77 +168,9 @@ void Unpack(const std::byte* bytes, int num_blocks, PanelBlock* panel) noexcept 
   }
 }
 
-// Weights are loaded vector by vector and used for all columns at once, so that there are as many
-// independent chains as columns.
-template <class Format, int kColumns>
-void ManyColumns(const PanelBlock* panel, int num_blocks, const ActBlock* tile, float* out,
-                 size_t out_stride, Ahead& ahead) {
-  constexpr hearth::FormatTraits kTraits = hearth::TraitsOf(Format::kFormat);
-  constexpr int kHalves = kTraits.scale_per_16 ? 2 : 1;
-  __m512 acc[kColumns];
-#pragma GCC unroll 12
-  for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
-  for (int block = 0; block < num_blocks; ++block, ++panel, tile += kColumns) {
-    ahead.Step();
-    __m512 t[kColumns];
-#pragma GCC unroll 2
-    for (int half = 0; half < kHalves; ++half) {
-      __m512i sum[kColumns];
-#pragma GCC unroll 12
-      for (int c = 0; c < kColumns; ++c)
-        sum[c] = StartValue<Format>(tile[c], kTraits.scale_per_16 ? 1 + half : 0);
-#pragma GCC unroll 8
-      for (int g = half * 4; g < half * 4 + 8 / kHalves; ++g) {
-        const __m512i codes = _mm512_load_si512(panel->codes[g]);
-#pragma GCC unroll 12
-        for (int c = 0; c < kColumns; ++c) {
-          sum[c] = _mm512_dpbusd_epi32(sum[c], codes, BroadcastDword(tile[c].q + 4 * g));
-        }
-      }
-      const __m512 scale = _mm512_load_ps(panel->scale[half]);
-#pragma GCC unroll 12
-      for (int c = 0; c < kColumns; ++c) {
-        t[c] = half == 0 ? _mm512_mul_ps(scale, _mm512_cvtepi32_ps(sum[c]))
-                         : _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(sum[c]), t[c]);
-      }
-    }
-#pragma GCC unroll 12
-    for (int c = 0; c < kColumns; ++c)
-      acc[c] = _mm512_fmadd_ps(t[c], _mm512_set1_ps(tile[c].d), acc[c]);
-    if constexpr (kTraits.has_min) {
-      const __m512 min0 = _mm512_load_ps(panel->min[0]);
-#pragma GCC unroll 12
-      for (int c = 0; c < kColumns; ++c) {
-        acc[c] = _mm512_fmadd_ps(
-            min0, _mm512_set1_ps(kTraits.scale_per_16 ? tile[c].s0 : tile[c].s), acc[c]);
-      }
-      if constexpr (kTraits.scale_per_16) {
-        const __m512 min1 = _mm512_load_ps(panel->min[1]);
-#pragma GCC unroll 12
-        for (int c = 0; c < kColumns; ++c)
-          acc[c] = _mm512_fmadd_ps(min1, _mm512_set1_ps(tile[c].s1), acc[c]);
-      }
-    }
-  }
-#pragma GCC unroll 12
-  for (int c = 0; c < kColumns; ++c) _mm512_storeu_ps(out + c * out_stride, acc[c]);
-}
-
-template <class Format>
-void ManyOfTile(const PanelBlock* panel, int num_blocks, const ActBlock* tile, int num_columns,
-                float* out, size_t out_stride, Ahead& ahead) {
-  using Function = void (*)(const PanelBlock*, int, const ActBlock*, float*, size_t, Ahead&);
-  static constexpr Function kByColumns[kTileColumns] = {
-      ManyColumns<Format, 1>,  ManyColumns<Format, 2>,  ManyColumns<Format, 3>,
-      ManyColumns<Format, 4>,  ManyColumns<Format, 5>,  ManyColumns<Format, 6>,
-      ManyColumns<Format, 7>,  ManyColumns<Format, 8>,  ManyColumns<Format, 9>,
-      ManyColumns<Format, 10>, ManyColumns<Format, 11>, ManyColumns<Format, 12>};
-  kByColumns[num_columns - 1](panel, num_blocks, tile, out, out_stride, ahead);
-}
-
 template <class Format>
 constexpr hearth::avx512::FormatKernels MakeKernels() {
-  return {{Few<Format>, Unpack<Format, false>, Many<ManyOfTile<Format>>}, Unpack<Format, true>};
+  return {{Few<Format>, Unpack<Format, false>, Many<Format>}, Unpack<Format, true>};
 }
 
 }  // namespace
