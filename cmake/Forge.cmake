@@ -71,10 +71,14 @@ if(NOT HEARTH_FORGE STREQUAL "OFF" AND NOT HEARTH_KERNELS_ONLY AND NOT HEARTH_SA
     endif()
     # PyTorch's libtorch.so exports parts of a libstdc++ of its own, std::filesystem::remove_all among them, which calls a null
     # pointer. So the compiler's libstdc++ is needed first, and named as a file: g++ moves a -lstdc++ to the end of the command.
-    execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libstdc++.so OUTPUT_VARIABLE HEARTH_LIBSTDCXX
-      OUTPUT_STRIP_TRAILING_WHITESPACE)
-    target_link_options(hearth_torch INTERFACE
-      "SHELL:-Wl,--push-state,--no-as-needed ${HEARTH_LIBSTDCXX} -Wl,--pop-state")
+    foreach(file libstdc++.so libstdc++.so.6)  # a compiler that has it elsewhere prints the name alone
+      execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=${file} OUTPUT_VARIABLE path
+        OUTPUT_STRIP_TRAILING_WHITESPACE)
+      if(IS_ABSOLUTE "${path}")
+        target_link_options(hearth_torch INTERFACE "SHELL:-Wl,--push-state,--no-as-needed ${path} -Wl,--pop-state")
+        break()
+      endif()
+    endforeach()
   else()
     list(JOIN HEARTH_FORGE_MISSING " " HEARTH_FORGE_MISSING)
     if(HEARTH_FORGE STREQUAL "ON")
