@@ -84,17 +84,47 @@ Status Generator::CheckRequest(const GenerationRequest& request) const {
   return {};
 }
 
+// Another number of slots: those that are busy and idle ones. Requires room for the busy ones.
+void Generator::Resize(int64_t batch) {
+  std::vector<int64_t> rows;
+  std::vector<Slot> slots;
+  for (int64_t row = 0; row < this->batch(); ++row) {
+    Slot& slot = slots_[static_cast<size_t>(row)];
+    if (!slot.busy) continue;
+    rows.push_back(row);
+    slots.push_back(std::move(slot));
+  }
+  const auto kept = static_cast<int64_t>(rows.size());
+  HEARTH_CHECK(kept <= batch);
+  rows.resize(static_cast<size_t>(batch), 0);  // the idle ones hold anything
+  slots.resize(static_cast<size_t>(batch));
+  slots_ = std::move(slots);
+  graph_ = StepGraph(decoder_.device(), options_.use_graph);  // the old one holds the old addresses
+  const Tensor places = OnDevice(rows, at::kLong, decoder_.device());
+  cache_.Select(places);
+  for (Tensor* tensor : {&lengths_, &tokens_, &alive_, &remaining_, &temperature_, &top_p_})
+    *tensor = tensor->index_select(0, places);
+  for (const Tensor& tensor : {alive_, lengths_}) tensor.narrow(0, kept, batch - kept).zero_();
+  noise_ = noise_.new_zeros({batch, options_.steps_per_check});
+  out_ = out_.new_zeros({batch, options_.steps_per_check});
+}
+
 Status Generator::Fill(const NextRequest& next, const OnGenerated& done) {
   std::vector<int64_t> filled;
-  for (int64_t index = 0; index < options_.batch;) {
-    Slot& slot = slots_[static_cast<size_t>(index)];
-    if (slot.busy) {
+  bool is_out = false;
+  for (int64_t index = 0;;) {
+    if (index == batch() && batch() == options_.batch) break;
+    if (index < batch() && slots_[static_cast<size_t>(index)].busy) {
       ++index;
       continue;
     }
     std::optional<GenerationRequest> request = next();
-    if (!request) break;
+    is_out = !request.has_value();
+    if (is_out) break;
     HEARTH_RETURN_IF_ERROR(CheckRequest(*request));
+    // All slots are busy, so they stay in place.
+    if (index == batch()) Resize(std::min(2 * batch(), options_.batch));
+    Slot& slot = slots_[static_cast<size_t>(index)];
     const auto prompt_tokens = static_cast<int64_t>(request->prompt.size());
     const int64_t limit = std::min(request->max_new_tokens, options_.capacity - prompt_tokens);
     if (limit <= 0) {
@@ -107,9 +137,13 @@ Status Generator::Fill(const NextRequest& next, const OnGenerated& done) {
     ++statistics_.sequences;
     statistics_.prompt_tokens += prompt_tokens;
   }
-  if (filled.empty()) return {};
-  Prefill(filled);
-  Begin(filled);
+  if (!filled.empty()) {
+    Prefill(filled);
+    Begin(filled);
+  }
+  int64_t fitting = batch();
+  while (fitting >= 2 * options_.least_batch && 2 * num_busy_ <= fitting) fitting /= 2;
+  if (is_out && num_busy_ > 0 && fitting < batch()) Resize(fitting);
   return {};
 }
 
@@ -198,14 +232,13 @@ void Generator::RunSteps() {
       Step();
     }
   }
-  slot_steps_ += options_.steps_per_check * options_.batch;
+  slot_steps_ += options_.steps_per_check * batch();
 }
 
-// One token for each slot. Slots that are done go on in place, unseen: their length stays.
+// One token for each slot. Slots that are done go on in place, unseen and with no context.
 void Generator::Step() {
   cache_.lengths = lengths_;
-  const Tensor hidden = decoder_.Forward(tokens_.view({options_.batch, 1}), cache_, alive_).hidden;
-  lengths_.copy_(cache_.lengths);
+  const Tensor hidden = decoder_.Forward(tokens_.view({batch(), 1}), cache_, alive_).hidden;
   const Tensor logits = MatmulToFloat(hidden, decoder_.head_weight().t());
   const Tensor drawn = SampleTokens(logits, {temperature_, noise_.index_select(1, step_).squeeze(1),
                                              options_.use_top_p ? top_p_ : Tensor()});
@@ -215,6 +248,7 @@ void Generator::Step() {
   remaining_.sub_(alive_);
   const Tensor ends = is_stop_.index_select(0, drawn).logical_or(remaining_.le(0));
   alive_.masked_fill_(ends, 0);
+  lengths_.copy_(cache_.lengths.mul(alive_));
   step_.add_(1);
 }
 

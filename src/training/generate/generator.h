@@ -1,8 +1,9 @@
 #pragma once
 // Writes many texts at once with a decoder: a fixed number of slots, each with one sequence; a slot
 // whose sequence has ended gets the next one. On a GPU a step is one CUDA graph, and the host looks
-// at the tokens only every so many steps. What the caller does with a text that has ended, and with
-// the next prompt, is done while the device runs the steps after it.
+// at the tokens only every so many steps. When requests run out and half of the slots stand empty,
+// the batch is halved; it grows again when there are more. What the caller does with a text that
+// has ended, and with the next prompt, is done while the device runs the steps after it.
 //
 // A sequence depends on its own prompt, settings and seed, not on what shares the batch, but for
 // the rounding of products whose shapes differ (prompts are computed in groups).
@@ -34,8 +35,9 @@ struct GeneratedText {
 };
 
 struct GeneratorOptions {
-  int64_t batch = 1024;     // slots
-  int64_t capacity = 1024;  // tokens of a sequence, prompt included
+  int64_t batch = 1024;      // slots at most
+  int64_t least_batch = 64;  // not halved below: a GPU's step would hardly be shorter
+  int64_t capacity = 1024;   // tokens of a sequence, prompt included
   std::vector<int32_t> stop_tokens;
   int64_t steps_per_check = 16;    // between the host's looks
   int64_t prefill_tokens = 16384;  // most of one pass over prompts, padding included
@@ -84,7 +86,9 @@ class Generator {
     GeneratedText text;
   };
 
+  int64_t batch() const { return static_cast<int64_t>(slots_.size()); }
   Status Fill(const NextRequest& next, const OnGenerated& done);
+  void Resize(int64_t batch);
   Status CheckRequest(const GenerationRequest& request) const;
   void Prefill(std::vector<int64_t> slots);
   void Begin(const std::vector<int64_t>& slots);
@@ -102,7 +106,8 @@ class Generator {
   GeneratorStatistics statistics_;
   int64_t slot_steps_ = 0;
 
-  // On the device, always at the same addresses; [batch] where not said otherwise.
+  // On the device, at the same addresses between changes of the batch; [batch] where not said
+  // otherwise.
   KvCache cache_;
   Tensor lengths_, tokens_, alive_, remaining_;  // int64; alive 1 or 0
   Tensor temperature_, top_p_;                   // FP32

@@ -110,6 +110,34 @@ TEST(Generator, ASequenceDoesNotDependOnItsNeighbours) {
   }
 }
 
+TEST(Generator, ABatchThatIsHalvedAndGrownWritesTheSame) {
+  const Decoder decoder = TinyDecoder();
+  const auto requests = Requests(23, 0.9);
+  const auto alone = RunAll(decoder, requests, {.batch = 1, .capacity = 40, .steps_per_check = 1});
+  const auto run = [&](int64_t least_batch) {
+    Generator generator(
+        decoder, {.batch = 8, .least_batch = least_batch, .capacity = 40, .steps_per_check = 1});
+    std::map<int64_t, GeneratedText> texts;
+    // Two at first, then nothing until both are there, then all others at once.
+    size_t next = 0;
+    const Status status = generator.Run(
+        [&]() -> std::optional<GenerationRequest> {
+          if (next == requests.size() || (next == 2 && texts.size() < 2)) return std::nullopt;
+          return requests[next++];
+        },
+        [&](const GenerationRequest& request, GeneratedText text) -> Status {
+          texts.emplace(request.tag, std::move(text));
+          return {};
+        });
+    EXPECT_TRUE(status);
+    EXPECT_EQ(texts.size(), requests.size());
+    for (const auto& [tag, text] : texts) EXPECT_EQ(text.tokens, alone.at(tag).tokens) << tag;
+    return generator.statistics().occupancy;
+  };
+  const double whole = run(8), halved = run(1);
+  EXPECT_GT(halved, whole * 1.2);
+}
+
 TEST(Generator, StopsAtStopTokensAndLimits) {
   const Decoder decoder = TinyDecoder();
   const auto requests = Requests(10, 1);
@@ -211,6 +239,15 @@ TEST(SampleTokens, FollowsTheDistribution) {
   near(shares(1, at::full({10000}, 0.85)), {0, 0.2 / 0.9, 0.7 / 0.9, 0});
   near(shares(1, at::full({10000}, 0.3)), {0, 0, 1, 0});
   near(shares(1, at::full({10000}, 1.0)), {0.1, 0.2, 0.7, 0});
+}
+
+TEST(SampleTokens, DrawsNoTokenWithoutProbability) {
+  // As many columns as several groups, most of them 0, and quantiles at both ends.
+  const Tensor logits = at::full({6, 2048}, -INFINITY);
+  for (const int64_t column : {700, 701, 1500}) logits.select(1, column).zero_();
+  const Tensor noise = at::tensor({0.0f, 0.3333f, 0.3334f, 0.6666f, 0.6667f, 1 - 0x1p-24f});
+  const Tensor drawn = SampleTokens(logits, {at::ones({6}), noise, {}});
+  EXPECT_TRUE(drawn.equal(at::tensor({700, 700, 701, 701, 1500, 1500}, at::kLong))) << drawn;
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ StepGraph::StepGraph([[maybe_unused]] const at::Device& device, [[maybe_unused]]
 }
 StepGraph::~StepGraph() = default;
 StepGraph::StepGraph(StepGraph&&) noexcept = default;
+StepGraph& StepGraph::operator=(StepGraph&&) noexcept = default;
 
 void StepGraph::Run(const std::function<void()>& body) {
 #if HEARTH_TORCH_CUDA

@@ -16,6 +16,7 @@ class StepGraph {
   StepGraph(const at::Device& device, bool enabled);
   ~StepGraph();
   StepGraph(StepGraph&&) noexcept;
+  StepGraph& operator=(StepGraph&&) noexcept;
   void Run(const std::function<void()>& body);
 
  private:
