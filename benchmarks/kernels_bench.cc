@@ -392,8 +392,9 @@ void RegisterRows(const KernelTable* table) {
   RegisterRow(table, "rope", 8, 2, [=](float* x, const float*, float*) {
     constexpr int kHeadDim = 64;
     static const std::vector<float> cos_sin = [] {
-      std::vector<float> turn(kHeadDim, 0.6f);
-      std::fill_n(turn.begin(), kHeadDim / 2, 0.8f);
+      std::vector<float> turn(2 * kHeadDim, 0.6f);
+      std::fill_n(turn.begin(), kHeadDim, 0.8f);
+      std::fill_n(turn.begin() + kHeadDim, kHeadDim / 2, -0.6f);
       return turn;
     }();
     for (int head = 0; head < kNumInputs; head += kHeadDim)

@@ -179,14 +179,26 @@ void Gelu(float* x, int n) noexcept {
 }
 
 void Rope(float* head, const float* cos_sin, int rope_dim, bool interleaved) noexcept {
+  const float *cosine = cos_sin, *sine = cos_sin + rope_dim;
   const int half = rope_dim / 2;
+  int i = 0;
+  if (interleaved) {
+    for (; i + 16 <= rope_dim; i += 16) {
+      const V x = Load(head + i);
+      Store(head + i, Fma(x, Load(cosine + i), Mul(Swap<1>(x), Load(sine + i))));
+    }
+  } else {
+    for (; i + 16 <= half; i += 16) {
+      const V a = Load(head + i), b = Load(head + half + i);
+      Store(head + i, Fma(a, Load(cosine + i), Mul(b, Load(sine + i))));
+      Store(head + half + i, Fma(b, Load(cosine + half + i), Mul(a, Load(sine + half + i))));
+    }
+  }
   const int step = interleaved ? 1 : half;
-  for (int i = 0; i < half; ++i) {
-    float* first = head + (interleaved ? 2 * i : i);
-    const float a = first[0], b = first[step];
-    const float c = cos_sin[i], s = cos_sin[half + i];
-    first[0] = __builtin_fmaf(a, c, -(b * s));
-    first[step] = __builtin_fmaf(a, s, b * c);
+  for (; i < (interleaved ? rope_dim : half); i += interleaved ? 2 : 1) {
+    const float a = head[i], b = head[i + step];
+    head[i] = __builtin_fmaf(a, cosine[i], b * sine[i]);
+    head[i + step] = __builtin_fmaf(b, cosine[i + step], a * sine[i + step]);
   }
 }
 

@@ -186,8 +186,9 @@ struct KernelTable {
   void (*gelu_mul)(const float* gate, const float* up, int n,
                    float* out) noexcept;   // gelu_tanh(gate) * up
   void (*gelu)(float* x, int n) noexcept;  // exact gelu (erf), in place
-  // Rotates one head. `cos_sin` holds cos[half], sin[half], half = rope_dim / 2. Interleaved: pairs
-  // (2i, 2i + 1); otherwise (i, i + half).
+  // Rotates the first `rope_dim` channels of a head: x[i] = fma(x[i], cos[i], x[other] * sin[i]),
+  // `cos_sin` holds cos[rope_dim], sin[rope_dim], the sine of a pair's first channel negative.
+  // Interleaved: pairs are (2i, 2i + 1); otherwise (i, i + rope_dim / 2).
   void (*rope)(float* head, const float* cos_sin, int rope_dim, bool interleaved) noexcept;
   // Softmax attention of a tile over blocks [first_block, last_block), online, in order of
   // position, into a new state.

@@ -80,12 +80,35 @@ TEST_P(EachTable, ElementwiseKernelsEqualScalar) {
   both([&](const KernelTable& k, float* out) { k.silu_mul(x.data(), w.data(), kSize, out); });
   both([&](const KernelTable& k, float* out) { k.gelu_mul(x.data(), w.data(), kSize, out); });
   both([&](const KernelTable& k, float* out) { k.gelu(out, kSize); });
-  both([&](const KernelTable& k, float* out) { k.rope(out, w.data(), kSize, false); });
-  both([&](const KernelTable& k, float* out) { k.rope(out, w.data(), kSize, true); });
   both([&](const KernelTable& k, float* out) { out[0] = k.dot(x.data(), w.data(), kSize - 3); });
   both([&](const KernelTable& k, float* out) {
     out[0] = static_cast<float>(k.sum_exp(x.data(), kSize - 3, 9.0f));
   });
+}
+
+TEST_P(EachTable, RopeTurnsEveryPair) {
+  std::mt19937 rng(7);
+  for (const bool interleaved : {false, true}) {
+    for (const int rope_dim : {2, 20, 64, 72, 128}) {
+      const std::vector<float> x = RandomFloats(rope_dim + 16, rng, 4.0f);
+      const int half = rope_dim / 2;
+      std::vector<float> cos_sin(2 * rope_dim), turned = x;
+      for (int i = 0; i < half; ++i) {
+        const int a = interleaved ? 2 * i : i, b = interleaved ? a + 1 : a + half;
+        const auto angle = static_cast<float>(i + 1);
+        cos_sin[a] = cos_sin[b] = std::cos(angle);
+        cos_sin[rope_dim + a] = -std::sin(angle);
+        cos_sin[rope_dim + b] = std::sin(angle);
+        turned[a] = x[a] * std::cos(angle) - x[b] * std::sin(angle);
+        turned[b] = x[b] * std::cos(angle) + x[a] * std::sin(angle);
+      }
+      std::vector<float> truth = x, out = x;
+      ScalarKernels().rope(truth.data(), cos_sin.data(), rope_dim, interleaved);
+      GetParam()->rope(out.data(), cos_sin.data(), rope_dim, interleaved);
+      EXPECT_THAT(out, SameBits(truth)) << rope_dim;
+      EXPECT_THAT(out, testing::Pointwise(testing::FloatNear(1e-5f), turned)) << rope_dim;
+    }
+  }
 }
 
 TEST(ScalarKernels, ElementwiseFunctionsMatchTheLibrary) {

@@ -172,15 +172,23 @@ class Decoder::Pass {
     if (!d_.local_rope_.empty()) FillRope(row, d_.local_inverse_frequencies_, d_.local_rope_);
   }
 
-  // cos then sin of every frequency at the token's position.
+  // What the rope kernel wants at the token's position, of every channel.
   void FillRope(int row, const std::vector<float>& frequencies, std::vector<float>& table) {
-    float* cos_sin = &table[static_cast<size_t>(row) * h_.rope_dim];
+    float* cosine = RopeOf(row, table);
+    float* sine = cosine + h_.rope_dim;
     const auto position = static_cast<float>(Position(row));
-    for (size_t i = 0; i < frequencies.size(); ++i) {
+    for (int i = 0; i < h_.rope_dim / 2; ++i) {
       const float angle = position * frequencies[i];
-      cos_sin[i] = std::cos(angle);
-      cos_sin[frequencies.size() + i] = std::sin(angle);
+      const int first = d_.spec_.rope_interleaved ? 2 * i : i;
+      const int second = d_.spec_.rope_interleaved ? 2 * i + 1 : i + h_.rope_dim / 2;
+      cosine[first] = cosine[second] = std::cos(angle);
+      sine[second] = std::sin(angle);
+      sine[first] = -sine[second];
     }
+  }
+
+  float* RopeOf(int row, std::vector<float>& table) const {
+    return &table[static_cast<size_t>(row) * h_.rope_dim * 2];
   }
 
   void Norm(int row, const std::vector<float>& weight) {
@@ -208,8 +216,7 @@ class Decoder::Pass {
     if (!layer.query_bias.empty()) kernels.add(query, layer.query_bias.data(), q_size);
     if (!layer.key_bias.empty()) kernels.add(key, layer.key_bias.data(), kv_size);
     if (!layer.value_bias.empty()) kernels.add(value, layer.value_bias.data(), kv_size);
-    const std::vector<float>& table = d_.spec_.is_local(layer_index) ? d_.local_rope_ : d_.rope_;
-    const float* cos_sin = &table[static_cast<size_t>(row) * h_.rope_dim];
+    const float* cos_sin = RopeOf(row, d_.spec_.is_local(layer_index) ? d_.local_rope_ : d_.rope_);
     const float scale = d_.spec_.attention_scale > 0
                             ? d_.spec_.attention_scale
                             : 1.0f / std::sqrt(static_cast<float>(h_.head_dim));

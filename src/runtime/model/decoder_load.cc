@@ -153,8 +153,8 @@ void Decoder::Reserve() {
   projected_.resize(tokens * h.hidden_size);
   gate_out_.resize(tokens * h.ffn_size);
   up_out_.resize(tokens * h.ffn_size);
-  rope_.resize(tokens * h.rope_dim);
-  local_rope_.resize(spec_.global_every > 0 ? tokens * h.rope_dim : 0);
+  rope_.resize(tokens * h.rope_dim * 2);
+  local_rope_.resize(spec_.global_every > 0 ? tokens * h.rope_dim * 2 : 0);
   outputs_.resize(tokens * h.hidden_size);
   raw_outputs_.resize(tokens * h.hidden_size);
   logits_.resize(static_cast<size_t>(options_.max_logits) * head_.padded_rows());
