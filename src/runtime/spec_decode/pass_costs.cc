@@ -1,6 +1,7 @@
 #include "runtime/spec_decode/pass_costs.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace hearth {
 namespace {
@@ -18,28 +19,31 @@ constexpr double kOutlier = 1.5;
 void PassCosts::Record(int num_tokens, double ms) {
   if (num_tokens < 1 || num_tokens > kMaxTokens || !(ms > 0)) return;
   double& known = ms_[num_tokens];
-  if (known == 0) {
-    known = ms;
-  } else {
-    known += (ms > kOutlier * known ? kOutlierGain : kGain) * (ms - known);
-  }
+  const double expected = known > 0 ? known : any_ ? Ms(num_tokens) : ms;
+  double gain = known > 0 ? kGain : 1;
+  if (ms > kOutlier * expected) gain = kOutlierGain;
+  // What was known is from a bad moment, as the first passes of a program are.
+  if (ms * kOutlier < expected) gain = 1;
+  known = expected + gain * (ms - expected);
+  any_ = true;
 }
 
 double PassCosts::Ms(int num_tokens) const {
+  const auto usual = [](int tokens) { return 1 + kUsualSlope * (tokens - 1); };
   int below = std::min(num_tokens, kMaxTokens), above = below;
   while (below > 0 && ms_[below] == 0) --below;
   while (above <= kMaxTokens && ms_[above] == 0) ++above;
-  if (below == num_tokens) return ms_[below];
-  if (below > 0 && above <= kMaxTokens) {
-    const double part = static_cast<double>(num_tokens - below) / (above - below);
-    // A larger pass that was measured as the cheaper one was measured at a better moment.
-    return ms_[below] + part * std::max(0.0, ms_[above] - ms_[below]);
+  // No pass costs more than a larger one: where one did, it was measured at a worse moment.
+  double most = std::numeric_limits<double>::infinity();
+  for (int n = above; n <= kMaxTokens; ++n) {
+    if (ms_[n] > 0) most = std::min(most, ms_[n]);
   }
-  if (below > 0) {
-    return ms_[below] * (1 + kUsualSlope * (num_tokens - 1)) / (1 + kUsualSlope * (below - 1));
-  }
-  const double one = above <= kMaxTokens ? ms_[above] / (1 + kUsualSlope * (above - 1)) : 1;
-  return one * (1 + kUsualSlope * (num_tokens - 1));
+  if (below == num_tokens) return most;
+  if (above > kMaxTokens)
+    return (below > 0 ? ms_[below] : 1) * usual(num_tokens) / usual(below > 0 ? below : 1);
+  if (below == 0) return most * usual(num_tokens) / usual(above);
+  const double least = std::min(ms_[below], most);
+  return least + (most - least) * (num_tokens - below) / (above - below);
 }
 
 }  // namespace hearth

@@ -17,6 +17,7 @@ class PassCosts {
 
  private:
   std::array<double, kMaxTokens + 1> ms_{};  // 0: not measured
+  bool any_ = false;
 };
 
 }  // namespace hearth

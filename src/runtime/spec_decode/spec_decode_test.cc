@@ -27,8 +27,22 @@ TEST(PassCosts, ALargerPassIsNeverThoughtCheaper) {
   PassCosts costs;
   costs.Record(1, 10);
   costs.Record(4, 8);
-  EXPECT_GE(costs.Ms(3), costs.Ms(2));
-  EXPECT_GE(costs.Ms(2), 10);
+  for (int n = 1; n < 6; ++n) EXPECT_LE(costs.Ms(n), costs.Ms(n + 1)) << n;
+  EXPECT_DOUBLE_EQ(costs.Ms(1), 8);
+}
+
+TEST(PassCosts, AFirstPassThatWasHeldUpIsNotBelieved) {
+  // Pages of the weights that are touched for the first time, a neighbour that took the core.
+  PassCosts first;
+  first.Record(1, 18);
+  first.Record(1, 2);
+  EXPECT_DOUBLE_EQ(first.Ms(1), 2);
+  PassCosts wider;
+  wider.Record(1, 2);
+  wider.Record(2, 18);
+  EXPECT_LT(wider.Ms(2), 3);
+  wider.Record(2, 2.3);
+  EXPECT_LT(wider.Ms(2), 2.7);
 }
 
 TEST(PassCosts, FollowsTheMachineAndDoubtsOutliers) {
