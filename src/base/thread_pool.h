@@ -29,6 +29,11 @@ class Worker {
   template <typename Body>
   void ForEach(int64_t count, int64_t chunk, Body&& body);
 
+  // The same where neighbours in [0, count) are neighbours in memory that is read ahead: each
+  // worker first takes a piece of its own, half of its fair share.
+  template <typename Body>
+  void ForEachInOrder(int64_t count, int64_t chunk, Body&& body);
+
  private:
   friend class ThreadPool;
   Worker(ThreadPool* pool, int index) : pool_(pool), index_(index) {}
@@ -64,6 +69,15 @@ class ThreadPool {
   // first chunk of ForEach not yet taken; reset by each barrier
   alignas(64) std::atomic<int64_t> next_{0};
 };
+
+template <typename Body>
+void Worker::ForEachInOrder(int64_t count, int64_t chunk, Body&& body) {
+  const int64_t own = count / (2 * pool_->num_threads_);
+  if (own > 0) body(index_ * own, (index_ + 1) * own);
+  const int64_t taken = own * pool_->num_threads_;
+  ForEach(count - taken, chunk,
+          [&](int64_t begin, int64_t end) { body(taken + begin, taken + end); });
+}
 
 template <typename Body>
 void Worker::ForEach(int64_t count, int64_t chunk, Body&& body) {

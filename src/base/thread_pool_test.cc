@@ -23,6 +23,24 @@ TEST(ThreadPool, EveryItemIsTakenOnceInEveryStage) {
   for (const int count : hits) ASSERT_EQ(count, 200);
 }
 
+TEST(ThreadPool, EveryItemIsTakenOnceInOrder) {
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    for (const int64_t count : {0, 1, 5, 6, 1000}) {
+      std::vector<int> hits(static_cast<size_t>(count), 0);
+      pool.Run([&](Worker& worker) {
+        for (int stage = 0; stage < 10; ++stage) {
+          worker.ForEachInOrder(count, 7, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) ++hits[static_cast<size_t>(i)];
+          });
+          worker.Barrier();
+        }
+      });
+      for (const int hit : hits) ASSERT_EQ(hit, 10) << count;
+    }
+  }
+}
+
 TEST(ThreadPool, WhatWasWrittenBeforeABarrierIsSeenAfterIt) {
   ThreadPool pool(4);
   std::vector<int> values(4, 0);

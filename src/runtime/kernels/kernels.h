@@ -68,6 +68,13 @@ struct Upcoming {
   size_t size = 0;
 };
 
+// How far ahead of their use the weights of few columns are asked for, in bytes: into the first
+// cache, and into the second.
+struct PrefetchDistance {
+  int near, far;
+};
+PrefetchDistance StripPrefetch();
+
 struct MatmulKernels {
   // One strip times one tile of 1 to kFewColumns columns. out[column * out_stride + row], 16 rows.
   void (*few)(const std::byte* strip, int num_blocks, const ActBlock* tile, int num_columns,

@@ -144,8 +144,8 @@ TEST_P(EachProduct, IntegerProductsEqualScalarAtTheWidthsOfModels) {
         std::vector<float> truth(columns * 16), few(columns * 16), many(columns * 16);
         scalar.many(truth_panel.data(), 1, num_blocks, tiles(ScalarKernels()).data(), columns,
                     truth.data(), 16, {});
-        kernels.many(panel.data(), 1, num_blocks, tiles(*GetParam()).data(), columns, many.data(), 16,
-                     {});
+        kernels.many(panel.data(), 1, num_blocks, tiles(*GetParam()).data(), columns, many.data(),
+                     16, {});
         EXPECT_THAT(many, SameBits(truth))
             << InfoOf(type).name << " many, " << num_inputs << " x " << columns;
         if (columns > kFewColumns) continue;

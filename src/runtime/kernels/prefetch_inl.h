@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/kernels/kernels.h"
+
 namespace {
 
 // Into the first-level cache.
@@ -32,18 +34,15 @@ inline void PrefetchFar(const void* p) {
 #endif
 }
 
-// For the block of kBytes at `block` of a strip: what lies 1 KB on nearer, what lies 3 KB on near.
-// The processor's own prefetchers stop at each 4 KB page, which a core reads in about 250 ns; from
-// a memory of 16.6 GB/s per core, Q4_1 was read at 11.8 without this, 15.0 with one distance of 2
-// KB and 15.7 with the two (six columns: 9.2, 12.2, 11.9; four: 9.3, 11, 12.2); 4 KB and more lose
-// it all again. No loss in cache.
+// For the block of kBytes at `block` of a strip: what lies a small distance on nearer, what lies a
+// large one on near. The processor's own prefetchers stop at each 4 KB page. No loss in cache.
 template <int kBytes>
-inline void PrefetchStrip(const void* block) {
+inline void PrefetchStrip(const void* block, hearth::PrefetchDistance distance) {
   const auto* bytes = static_cast<const char*>(block);
 #pragma GCC unroll 16
   for (int line = 0; line < kBytes; line += 64) {
-    PrefetchNear(bytes + 1024 + line);
-    PrefetchFar(bytes + 3072 + line);
+    PrefetchNear(bytes + distance.near + line);
+    PrefetchFar(bytes + distance.far + line);
   }
 }
 

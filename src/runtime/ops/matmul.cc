@@ -142,7 +142,7 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
   const int64_t chunk =
       std::max<int64_t>(1, items / (static_cast<int64_t>(worker.count()) * kChunksPerWorker));
 
-  worker.ForEach(items, chunk, [&](int64_t begin, int64_t end) {
+  const auto run = [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       // groups outermost: activations stay, strips stream by
       const int group = static_cast<int>(item / total_pieces);
@@ -165,7 +165,12 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
       ManyColumns(piece, x, group * tiles_per_group,
                   std::min((group + 1) * tiles_per_group, x.num_tiles()), upcoming, panels);
     }
-  });
+  };
+  if (many) {
+    worker.ForEach(items, chunk, run);
+  } else {
+    worker.ForEachInOrder(items, chunk, run);
+  }
 }
 
 }  // namespace hearth

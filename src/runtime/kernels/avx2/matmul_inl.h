@@ -45,12 +45,13 @@ inline void StoreColumns(const __m256 (*acc)[kColumns], float* out, size_t out_s
 template <class Format>
 void OneColumn(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out, size_t) {
   constexpr int kBlockBytes = Format::kGroupBytes / Format::kBlocks;
+  const hearth::PrefetchDistance distance = hearth::StripPrefetch();
   __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
   for (int block = 0; block < num_blocks; block += Format::kBlocks, strip += Format::kGroupBytes) {
     const typename Format::Group group = Format::Open(strip);
 #pragma GCC unroll 1
     for (int b = 0; b < Format::kBlocks; ++b, ++tile) {
-      PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes);
+      PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes, distance);
 #pragma GCC unroll 1
       for (int rows = 0; rows < 2; ++rows) {
         Weights w;
@@ -112,6 +113,7 @@ template <class Format, int kColumns>
 void FewByPanel(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out,
                 size_t out_stride) {
   constexpr int kBlockBytes = Format::kGroupBytes / Format::kBlocks;
+  const hearth::PrefetchDistance distance = hearth::StripPrefetch();
   // Six at once need every register; here, beside the unpacking, g++ 12 runs out of them.
   constexpr int kFirst =
       kColumns < kColumnsAtOnce<Format> || kColumns <= 4 ? kColumns : (kColumns + 1) / 2;
@@ -126,7 +128,7 @@ void FewByPanel(const uint8_t* strip, int num_blocks, const ActBlock* tile, floa
     const typename Format::Group group = Format::Open(strip);
 #pragma GCC unroll 1
     for (int b = 0; b < Format::kBlocks; ++b, tile += kColumns) {
-      PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes);
+      PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes, distance);
 #pragma GCC unroll 1
       for (int rows = 0; rows < 2; ++rows) {
         Weights w;

@@ -53,8 +53,7 @@ inline void AddProducts(const PanelBlock* const* w, const ActBlock* x,
     for (int c = 0; c < kColumns; ++c) {
       const __m512i four = BroadcastDword(x[c].q + 4 * g);
 #pragma GCC unroll 2
-      for (int p = 0; p < kPanels; ++p)
-        sum[p][c] = _mm512_dpbusd_epi32(sum[p][c], codes[p], four);
+      for (int p = 0; p < kPanels; ++p) sum[p][c] = _mm512_dpbusd_epi32(sum[p][c], codes[p], four);
     }
   }
 }
@@ -216,13 +215,16 @@ class ManyProduct {
   }
 
   using Function = void (*)(const Panels&, const Columns&, Ahead&);
-  static constexpr Function kByColumns[6] = {
-      ChunkOfColumns<Format, kPanels, 1>,
-      ChunkOfColumns<Format, kPanels, 2>,
-      ChunkOfColumns<Format, kPanels, 3>,
-      ChunkOfColumns<Format, kPanels, 4>,
-      kMaxColumns < 5 ? nullptr : ChunkOfColumns<Format, kPanels, kMaxColumns < 5 ? 1 : 5>,
-      kMaxColumns < 6 ? nullptr : ChunkOfColumns<Format, kPanels, kMaxColumns < 6 ? 1 : 6>};
+  static constexpr Function kByColumns[6] = {ChunkOfColumns<Format, kPanels, 1>,
+                                             ChunkOfColumns<Format, kPanels, 2>,
+                                             ChunkOfColumns<Format, kPanels, 3>,
+                                             ChunkOfColumns<Format, kPanels, 4>,
+                                             kMaxColumns < 5 ? nullptr : ChunkOfColumns < Format,
+                                             kPanels,
+                                             kMaxColumns<5 ? 1 : 5>,
+                                             kMaxColumns < 6 ? nullptr : ChunkOfColumns < Format,
+                                             kPanels,
+                                             kMaxColumns<6 ? 1 : 6>};
 };
 
 template <class Format>

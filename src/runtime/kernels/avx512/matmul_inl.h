@@ -113,6 +113,7 @@ template <class Format, int kColumns>
 void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, float* out,
                 size_t out_stride) {
   constexpr int kBlockBytes = Format::kGroupBytes / Format::kBlocks;
+  const hearth::PrefetchDistance distance = hearth::StripPrefetch();
   __m512 acc[kColumns];
 #pragma GCC unroll 8
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
@@ -120,7 +121,7 @@ void FewColumns(const uint8_t* strip, int num_blocks, const ActBlock* tile, floa
     const typename Format::Group group = Format::Open(strip);
 #pragma GCC unroll 1
     for (int b = 0; b < Format::kBlocks; ++b, tile += kColumns) {
-      PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes);
+      PrefetchStrip<kBlockBytes>(strip + b * kBlockBytes, distance);
       Weights w;
       Format::Block(strip, group, b, w);
       AddBlock<Format, kColumns>(w, tile, acc);
