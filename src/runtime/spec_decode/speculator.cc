@@ -8,8 +8,8 @@ namespace {
 // A guess a little below what pays is still made, so that a change for the better is noticed.
 constexpr double kCuriosity = 0.95;
 constexpr double kMeanGain = 0.1;
-// One in so many guesses that do not seem to pay is made nevertheless: what was learned may be old.
-// Prime, so that every one of several sequences has its turn.
+// Once in so many passes a guess that does not seem to pay is made nevertheless, for one sequence
+// in turn: what was learned may be old.
 constexpr int kProbeEvery = 61;
 // An answer whose end is not known is expected to go on for so many tokens at most.
 constexpr int kMaxExpectedTokens = 256;
@@ -20,10 +20,12 @@ constexpr int kMaxExpectedTokens = 256;
 // millisecond than the pass has so far.
 class Speculator::Budget : public DraftBudget {
  public:
-  Budget(Speculator& speculator, const DraftRequest& request, int source, int max_draft)
+  Budget(Speculator& speculator, const DraftRequest& request, int source, int max_draft,
+         bool probes)
       : speculator_(speculator),
         source_(source),
         max_draft_(max_draft),
+        probes_(probes),
         num_left_(std::clamp(request.num_left, 1, kMaxExpectedTokens)) {
     state_ = &speculator.StateOf(request.sequence);
   }
@@ -64,14 +66,13 @@ class Speculator::Budget : public DraftBudget {
     return expected * (now + plan.draft_ms) > kCuriosity * plan.expected_tokens * more;
   }
 
-  bool Probes() {
-    return num_taken_ == 0 && ++speculator_.sources_[source_].num_declined % kProbeEvery == 0;
-  }
+  bool Probes() const { return probes_ && num_taken_ == 0; }
 
   Speculator& speculator_;
   Sequence* state_;
   int source_;
   int max_draft_;
+  bool probes_;
   int num_left_;
   int num_taken_ = 0;
   double reach_ = 1;  // probability that all guesses so far are right
@@ -101,6 +102,7 @@ Status Speculator::ReserveKv(int num_blocks) {
 }
 
 void Speculator::Draft(std::span<DraftRequest> requests) {
+  if (requests.empty()) return;
   const auto count = static_cast<int>(requests.size());
   plan_ = {count, static_cast<double>(count), 0};
   for (const DraftRequest& request : requests) {
@@ -112,13 +114,16 @@ void Speculator::Draft(std::span<DraftRequest> requests) {
     std::vector<Budget> budgets;
     std::vector<Proposal> proposals;
     std::vector<size_t> owners;
+    const uint64_t pass = ++sources_[source].num_passes;
+    const size_t probing =
+        pass % kProbeEvery == 0 ? pass / kProbeEvery % requests.size() : requests.size();
     budgets.reserve(requests.size());
     proposals.reserve(requests.size());
     for (size_t i = 0; i < requests.size(); ++i) {
       const DraftRequest& request = requests[i];
       const int most = std::min(request.max_draft, options_.max_draft);
       if (most <= 0 || !request.draft.empty()) continue;
-      budgets.emplace_back(*this, request, static_cast<int>(source), most);
+      budgets.emplace_back(*this, request, static_cast<int>(source), most, i == probing);
       proposals.push_back(
           {request.sequence, request.tokens, request.sampling, most, &budgets.back(), {}});
       owners.push_back(i);

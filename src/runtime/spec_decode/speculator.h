@@ -61,7 +61,7 @@ class Speculator {
     std::unique_ptr<Proposer> proposer;
     Acceptance acceptance;
     double mean_acceptance = 0.7;  // of any guess, where a sequence begins
-    int num_declined = 0;          // guesses that did not seem to pay
+    uint64_t num_passes = 0;       // it was asked before
   };
   struct Guess {
     float confidence;
