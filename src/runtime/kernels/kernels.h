@@ -46,12 +46,12 @@ struct alignas(64) ActBlock {
 static_assert(sizeof(ActBlock) == 64);
 
 // Activation columns are kept in tiles: the blocks of the tile's columns interleaved,
-// [num_blocks][num_columns]. A full tile has KernelTable::tile_columns columns; all tiles of a
-// matrix but the last are full.
+// [num_blocks][num_columns]. A full tile has KernelTable::tile_columns columns, or kFewColumns
+// where `few` is to take it; all tiles of a matrix but the last are full.
 inline constexpr int kTileColumns = 12;  // of the tables that compute with vectors
 inline constexpr int kMaxTileColumns = 16;
-// Up to this many columns the weights are unpacked in registers as they stream by (decode, verify);
-// above it once into a panel.
+// Of a tile whose product unpacks the weights in registers as they stream by (decode, verify);
+// larger ones unpack them once into a panel.
 inline constexpr int kFewColumns = 8;
 
 // Strips that a product of many columns takes at once: an activation that is loaded is multiplied
@@ -168,6 +168,9 @@ struct KernelTable {
   // The tiles that one strip after another is multiplied with should be no more bytes than this:
   // what the cache holds out of which they can be read as fast as they are used.
   size_t tile_group_bytes;
+  // Products of at most so many columns are faster in tiles of kFewColumns, one after another by
+  // `few`, than by unpacking for `many`. At least kFewColumns.
+  int most_few_columns;
 
   MatmulKernels matmul[kNumStripFormats];
 

@@ -73,12 +73,18 @@ Piece FindPiece(std::span<const MatmulJob> jobs, int strips_per_piece, int64_t i
   return {job, first, std::min(strips_per_piece, job->weights->num_strips() - first)};
 }
 
+// The first tile reads the strip from memory, further ones from a cache.
 void FewColumns(const Piece& piece, const Activations& x) {
   const Matrix& w = piece.weights();
   const MatmulKernels& kernels = Kernels().matmul[static_cast<int>(StripFormatOf(w.type))];
   for (int i = 0; i < piece.num_strips; ++i) {
-    kernels.few(piece.strip(i), w.num_columns / 32, x.tile(0), x.num_tokens(), piece.out(i),
-                piece.job->out_stride);
+    for (int tile = 0; tile < x.num_tiles(); ++tile) {
+      const int column = tile * x.tile_columns();
+      kernels.few(piece.strip(i), w.num_columns / 32, x.tile(tile),
+                  std::min(x.tile_columns(), x.num_tokens() - column),
+                  piece.out(i) + static_cast<size_t>(column) * piece.job->out_stride,
+                  piece.job->out_stride);
+    }
   }
 }
 
@@ -124,8 +130,8 @@ MatmulScratch::MatmulScratch(int num_workers, int max_inputs) : panels_(num_work
 void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activations& x,
                 MatmulScratch& scratch) {
   if (x.num_tokens() == 0) return;
-  const bool many = x.num_tokens() > kFewColumns;
-  const int strips_per_piece = many ? kMaxPanels : 1;
+  const bool few = x.few();
+  const int strips_per_piece = few ? 1 : kMaxPanels;
   int64_t total_pieces = 0;
   for (const MatmulJob& job : jobs) {
     HEARTH_DCHECK(job.weights->num_columns == x.num_inputs());
@@ -133,10 +139,13 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
   }
   const size_t tile_bytes =
       static_cast<size_t>(x.tile_columns()) * x.num_inputs() / 32 * sizeof(ActBlock);
-  const int tiles_per_group =
-      std::clamp(static_cast<int>(Kernels().tile_group_bytes / tile_bytes), 1, x.num_tiles());
+  int tiles_per_group = x.num_tiles();
+  if (!few) {
+    tiles_per_group =
+        std::clamp(static_cast<int>(Kernels().tile_group_bytes / tile_bytes), 1, x.num_tiles());
+  }
   const int num_groups = (x.num_tiles() + tiles_per_group - 1) / tiles_per_group;
-  const bool reads_ahead = many && tiles_per_group <= kMostTilesToReadAhead;
+  const bool reads_ahead = !few && tiles_per_group <= kMostTilesToReadAhead;
   PanelBlock* panels = scratch.panels(worker.index());
   const int64_t items = total_pieces * num_groups;
   const int64_t chunk =
@@ -153,7 +162,7 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
           FloatStrip(w, piece.strip(i), x, piece.out(i), piece.job->out_stride, panels);
         continue;
       }
-      if (!many) {
+      if (few) {
         FewColumns(piece, x);
         continue;
       }
@@ -166,10 +175,10 @@ void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activatio
                   std::min((group + 1) * tiles_per_group, x.num_tiles()), upcoming, panels);
     }
   };
-  if (many) {
-    worker.ForEach(items, chunk, run);
-  } else {
+  if (few) {
     worker.ForEachInOrder(items, chunk, run);
+  } else {
+    worker.ForEach(items, chunk, run);
   }
 }
 

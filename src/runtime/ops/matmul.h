@@ -39,6 +39,7 @@ class Activations {
   void Shape(int num_tokens, int num_inputs) {
     num_tokens_ = num_tokens;
     num_inputs_ = num_inputs;
+    tile_columns_ = few() ? kFewColumns : Kernels().tile_columns;
   }
 
   int num_tokens() const { return num_tokens_; }
@@ -54,6 +55,8 @@ class Activations {
   void Quantize(int token) { Quantize(token, 0, num_inputs_); }
 
   bool integer() const { return integer_; }
+  // Integer products take them in tiles of kFewColumns.
+  bool few() const { return num_tokens_ <= Kernels().most_few_columns; }
   // Of a full tile.
   int tile_columns() const { return tile_columns_; }
   int num_tiles() const { return (num_tokens_ + tile_columns_ - 1) / tile_columns_; }

@@ -21,6 +21,8 @@ hearth::KernelTable MakeTable() {
   FillFloatKernels(table);
   // Two panels use 384 bytes in 70 cycles or more: the L3 cache, and nearly memory, gives those.
   table.tile_group_bytes = size_t{8} << 20;
+  // Unpacking is a third of a product of 16 columns; from 64 to 128 on it no longer matters.
+  table.most_few_columns = 64;
   for (int i = 0; i < hearth::kNumStripFormats; ++i)
     table.matmul[i] = KernelsOf(static_cast<hearth::StripFormat>(i)).matmul;
   table.int8_peak = Int8Peak;

@@ -17,6 +17,7 @@ hearth::KernelTable MakeTable() {
   hearth::KernelTable table{};
   table.name = "neon";
   FillFloatKernels(table);
+  table.most_few_columns = hearth::kFewColumns;
   FillMatmul(table,
              {kQ4_0Kernels, kQ4_1Kernels, kQ5_0Kernels, kQ5_1Kernels, kQ8_0Kernels, kIq4NlKernels,
               kQ2_KKernels, kQ3_KKernels, kQ4_KKernels, kQ5_KKernels, kQ6_KKernels});
