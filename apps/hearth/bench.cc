@@ -79,6 +79,10 @@ void AddBench(CLI::App& app, Action& action) {
   command->add_option("--peer", flags->vs.peer, "Its benchmark program; else llama-bench in PATH")
       ->type_name("PATH")
       ->needs(vs);
+  command
+      ->add_flag("--no-peer-contexts", flags->vs.no_peer_contexts,
+                 "Leave out its long contexts, which take it minutes each")
+      ->needs(vs);
   command->add_option("--rounds", flags->vs.rounds, "Times that both are measured")
       ->check(CLI::Range(1, 100).description(""))
       ->capture_default_str()

@@ -41,6 +41,7 @@ std::string CommandLine(const SideBySideOptions& options) {
   std::string text = "hearth bench --vs llama.cpp --rounds " + std::to_string(options.rounds) +
                      " --threads " + std::to_string(options.threads);
   if (options.quick) text += " --quick";
+  if (!options.peer_contexts) text += " --no-peer-contexts";
   for (const std::string& argument : options.hearth_arguments) text += " " + argument;
   for (const std::string& model : options.models)
     text += " --model " + std::filesystem::path(model).filename().string();
@@ -66,6 +67,7 @@ Result<SideBySideOptions> OptionsOf(const BenchVsFlags& flags, const ModelFlags&
   options.threads = model.threads > 0 ? model.threads : std::max(machine.cores, 1);
   options.rounds = flags.rounds;
   options.timeout_s = flags.timeout_s;
+  options.peer_contexts = !flags.no_peer_contexts;
   if (model.activations == ActivationType::kF32)
     options.hearth_arguments = {"--activations", "f32"};
   if (model.kv_type != KvType::kF16) {

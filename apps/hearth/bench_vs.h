@@ -13,6 +13,7 @@ struct BenchVsFlags {
   std::string peer;  // its benchmark program; empty: in PATH
   int rounds = 3;
   int timeout_s = 1200;
+  bool no_peer_contexts = false;
 };
 
 // For the command's help: how to get the program that is measured against.

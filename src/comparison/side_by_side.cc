@@ -132,7 +132,7 @@ class ModelRunner {
         HEARTH_RETURN_IF_ERROR(RunPeer(command, progress));
       }
     }
-    if (!options_.quick) HEARTH_RETURN_IF_ERROR(LongPeers(progress));
+    if (!options_.quick && options_.peer_contexts) HEARTH_RETURN_IF_ERROR(LongPeers(progress));
     return {};
   }
 

@@ -24,6 +24,7 @@ struct SideBySideOptions {
   int threads = 1;
   int rounds = 3;
   bool quick = false;                         // leaves out long contexts and batches
+  bool peer_contexts = true;                  // false: leaves out the peer's long contexts
   std::vector<std::string> hearth_arguments;  // more for `hearth bench`, e.g. --activations f32
   double timeout_s = 1200;                    // of one program's run
   // Called before each step with its name and the part done, 0 to 1.

@@ -131,6 +131,15 @@ TEST_F(SideBySideTest, LongContextsStandBesideThePeersOfTheSameKvType) {
   EXPECT_THAT(log, Not(HasSubstr("--repack 0 -d")));
 }
 
+TEST_F(SideBySideTest, ThePeersLongContextsCanBeLeftOut) {
+  options_.peer_contexts = false;
+  const auto result = CompareSideBySide(options_);
+  ASSERT_TRUE(result);
+  EXPECT_FALSE(Figure(*result, "decode at 8192, KV f16").ratio);
+  EXPECT_TRUE(Figure(*result, "decode").ratio);
+  EXPECT_THAT(LogOf("llama-bench"), Not(HasSubstr(" -d ")));
+}
+
 TEST_F(SideBySideTest, TheProgramsAlternate) {
   options_.quick = true;
   std::vector<std::string> steps;
