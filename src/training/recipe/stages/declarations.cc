@@ -190,7 +190,7 @@ const StageDeclaration& LoraDeclaration() {
 const StageDeclaration& DistillDeclaration() {
   static const StageDeclaration declaration = {
       "distill",
-      1,
+      2,
       "Trains all weights of a student towards the distribution of a teacher with the same "
       "vocabulary, computed live.",
       Joined(
@@ -209,6 +209,18 @@ const StageDeclaration& DistillDeclaration() {
             KeySpec::Float("kd_ce_alpha", "Share of cross-entropy on the data")
                 .Default(0)
                 .Range(0, 100),
+            KeySpec::Float("on_policy_share",
+                           "Share of the batches whose answers the student writes itself, with "
+                           "the weights of that step (TRL's lmbda)")
+                .Default(0)
+                .Range(0, 1),
+            KeySpec::Float("temperature", "Of what the student writes; 0: the likeliest tokens")
+                .Default(1)
+                .Range(0, 100),
+            KeySpec::Int("max_new_tokens",
+                         "Of an answer that the student writes; never more than it replaces")
+                .Default(512)
+                .Range(1, 1 << 20),
             KeySpec::Bool("train_on_inputs", "The loss counts every token, not answers alone")
                 .Default(false),
             KeySpec::Bool("gradient_checkpointing",

@@ -2,6 +2,8 @@
 
 #include "training/export/adapter.h"
 #include "training/export/save_model.h"
+#include "training/generate/conversations.h"
+#include "training/generate/student_writer.h"
 #include "training/recipe/stages/declarations.h"
 #include "training/recipe/stages/kinds.h"
 #include "training/recipe/stages/model_options.h"
@@ -38,6 +40,14 @@ class Distill final : public StageKind {
     options.distillation = parameters.Float("kd_alpha");
     options.cross_entropy = parameters.Float("kd_ce_alpha");
     options.checkpoint_activations = parameters.Bool("gradient_checkpointing");
+    options.on_policy_share = parameters.Float("on_policy_share");
+    if (options.on_policy_share > 0) {
+      StudentWriterOptions writer;
+      writer.temperature = parameters.Float("temperature");
+      writer.max_new_tokens = parameters.Int("max_new_tokens");
+      writer.stop_tokens = StopTokens(chat);
+      options.write_answers = MakeStudentWriter(writer);
+    }
     HEARTH_ASSIGN_OR_RETURN(
         const std::unique_ptr<DistillationTask> task,
         DistillationTask::Make(std::move(student), std::move(teacher), options));
