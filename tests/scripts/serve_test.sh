@@ -72,7 +72,9 @@ free_port=$((20000 + RANDOM % 20000))
 
 begin
 serve --port $free_port --threads 3
-expect "from nothing to the server" 0 "^started serve --model $(model_path) --host 127.0.0.1 --port $free_port --threads 3\$"
+expect "from nothing to the server" 0 "^started serve --model $(model_path) --host 127.0.0.1 --port $free_port --threads 3 --draft kits/default/draft-head.gguf\$"
+serve --port $free_port --draft other.gguf
+expect "a draft of one's own takes the place of the model's" 0 "^started serve .* --port $free_port --draft other.gguf\$"
 began=$(date +%s%N)
 rm "$room/calls"
 stand_in npm 'exit 9'
@@ -88,7 +90,7 @@ cases=$((cases + 1))
 begin
 printf x >"$room/mine.gguf"
 serve --model "$room/mine.gguf" --port=$free_port
-expect "a model of one's own is not looked for on the network" 0 "^started serve --model $room/mine.gguf "
+expect "a model of one's own is not looked for on the network" 0 "^started serve --model $room/mine.gguf --host 127.0.0.1 --port $free_port\$"
 expect_nothing_left "a model of one's own"
 
 begin
