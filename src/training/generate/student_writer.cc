@@ -74,8 +74,7 @@ class StudentWriter {
     int64_t longest = 2;
     for (size_t i = 0; i < batches.size(); ++i) {
       if (!batches[i]->adapter_mask.empty())
-        return MakeError(ErrorCode::kUnsupported,
-                         "on-policy distillation of an activated adapter");
+        return MakeError(ErrorCode::kUnsupported, "on-policy distillation of an activated adapter");
       all.push_back(SegmentsOf(*batches[i]));
     }
     for (size_t i = 0; i < all.size(); ++i) {
