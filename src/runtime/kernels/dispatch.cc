@@ -73,9 +73,9 @@ std::vector<Candidate> Candidates() {
 
 // What a core reads while memory answers, and no more than it can have in flight: Sapphire Rapids,
 // 16.6 GB/s a core, read Q4_1 at 11.8 GB/s without prefetching, at 15.7 with these distances (six
-// columns: 9.2 and 11.9), and lost it all again from 4 KB on, which is more lines than its second
-// cache waits for. Zen 5, 35 GB/s a core: 30.8 with them and 33 with the longer ones, six columns
-// 22.4 and 29.2.
+// columns: 9.2 and 11.9), and lost it all again from 4 KB on, perhaps more lines than its second
+// cache can wait for. Zen 5, 35 GB/s a core: 30.8 with them and 33 with the longer ones, six
+// columns 22.4 and 29.2.
 PrefetchDistance ChooseStripPrefetch() {
 #if defined(__x86_64__)
   if (__builtin_cpu_is("amd") && __builtin_cpu_supports("avx512vnni")) return {2048, 8192};

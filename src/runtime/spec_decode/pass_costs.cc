@@ -19,13 +19,16 @@ constexpr double kOutlier = 1.5;
 void PassCosts::Record(int num_tokens, double ms) {
   if (num_tokens < 1 || num_tokens > kMaxTokens || !(ms > 0)) return;
   double& known = ms_[num_tokens];
-  const double expected = known > 0 ? known : any_ ? Ms(num_tokens) : ms;
+  double expected = known;
+  if (known == 0) {
+    const bool is_first = std::ranges::none_of(ms_, [](double other) { return other > 0; });
+    expected = is_first ? ms : Ms(num_tokens);
+  }
   double gain = known > 0 ? kGain : 1;
   if (ms > kOutlier * expected) gain = kOutlierGain;
   // What was known is from a bad moment, as the first passes of a program are.
   if (ms * kOutlier < expected) gain = 1;
   known = expected + gain * (ms - expected);
-  any_ = true;
 }
 
 double PassCosts::Ms(int num_tokens) const {

@@ -17,7 +17,6 @@ class PassCosts {
 
  private:
   std::array<double, kMaxTokens + 1> ms_{};  // 0: not measured
-  bool any_ = false;
 };
 
 }  // namespace hearth

@@ -30,8 +30,8 @@ Generator::Generator(const Decoder& decoder, const GeneratorOptions& options)
       slots_(static_cast<size_t>(options.batch)),
       cache_(decoder.MakeCache(options.batch, options.capacity)),
       graph_(decoder.device(), options.use_graph) {
-  HEARTH_CHECK(options.batch >= 1 && options.capacity >= 2 && options.steps_per_check >= 1 &&
-               options.prefill_tokens >= 1);
+  HEARTH_CHECK(options.batch >= 1 && options.least_batch >= 1 && options.capacity >= 2 &&
+               options.steps_per_check >= 1 && options.prefill_tokens >= 1);
   const auto longs = at::TensorOptions().device(decoder.device()).dtype(at::kLong);
   const auto floats = longs.dtype(at::kFloat);
   lengths_ = at::zeros({options.batch}, longs);

@@ -8,35 +8,12 @@
 #include <map>
 
 #include "training/generate/sampling.h"
+#include "training/generate/testing_decoder.h"
 
 namespace hearth::forge {
 namespace {
 
 using ::testing::HasSubstr;
-
-DecoderConfig TinyConfig() {
-  DecoderConfig config;
-  config.architecture = "llama";
-  config.num_layers = 2;
-  config.hidden_size = 32;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 8;
-  config.ffn_size = 48;
-  config.vocab_size = 61;
-  config.context_length = 128;
-  config.tied_head = true;
-  return config;
-}
-
-Decoder TinyDecoder() {
-  Decoder decoder = Decoder::Random(TinyConfig(), {}, 7);
-  for (const NamedTensor& parameter : decoder.Parameters()) {
-    Tensor tensor = parameter.tensor;
-    if (tensor.dim() == 2) tensor.mul_(10);
-  }
-  return decoder;
-}
 
 std::vector<GenerationRequest> Requests(int count, double temperature) {
   std::vector<GenerationRequest> requests;
@@ -71,20 +48,8 @@ std::map<int64_t, GeneratedText> RunAll(const Decoder& decoder,
   return texts;
 }
 
-std::vector<int32_t> GreedyWithoutCache(const Decoder& decoder, std::vector<int32_t> tokens,
-                                        int64_t count) {
-  const size_t prompt = tokens.size();
-  for (int64_t i = 0; i < count; ++i) {
-    const Tensor all = at::tensor(std::vector<int64_t>(tokens.begin(), tokens.end()), at::kLong);
-    const auto layout = SegmentLayout::Make({all.size(0)}, at::kCPU);
-    const Tensor hidden = decoder.Forward(all, layout).hidden;
-    tokens.push_back(decoder.Logits(hidden.narrow(0, all.size(0) - 1, 1)).argmax().item<int32_t>());
-  }
-  return {tokens.begin() + static_cast<ptrdiff_t>(prompt), tokens.end()};
-}
-
 TEST(Generator, WritesWhatTheDecoderWithoutACacheWrites) {
-  const Decoder decoder = TinyDecoder();
+  const Decoder decoder = TinyDecoder(7);
   const auto requests = Requests(12, 0);
   const auto texts = RunAll(decoder, requests, {.batch = 5, .capacity = 32, .steps_per_check = 4});
   for (const GenerationRequest& request : requests) {
@@ -95,7 +60,7 @@ TEST(Generator, WritesWhatTheDecoderWithoutACacheWrites) {
 }
 
 TEST(Generator, ASequenceDoesNotDependOnItsNeighbours) {
-  const Decoder decoder = TinyDecoder();
+  const Decoder decoder = TinyDecoder(7);
   const auto requests = Requests(23, 0.9);
   const auto alone = RunAll(decoder, requests, {.batch = 1, .capacity = 40, .steps_per_check = 1});
   const auto together = RunAll(
@@ -111,7 +76,7 @@ TEST(Generator, ASequenceDoesNotDependOnItsNeighbours) {
 }
 
 TEST(Generator, ABatchThatIsHalvedAndGrownWritesTheSame) {
-  const Decoder decoder = TinyDecoder();
+  const Decoder decoder = TinyDecoder(7);
   const auto requests = Requests(23, 0.9);
   const auto alone = RunAll(decoder, requests, {.batch = 1, .capacity = 40, .steps_per_check = 1});
   const auto run = [&](int64_t least_batch) {
@@ -139,7 +104,7 @@ TEST(Generator, ABatchThatIsHalvedAndGrownWritesTheSame) {
 }
 
 TEST(Generator, StopsAtStopTokensAndLimits) {
-  const Decoder decoder = TinyDecoder();
+  const Decoder decoder = TinyDecoder(7);
   const auto requests = Requests(10, 1);
   const auto free = RunAll(decoder, requests, {.batch = 4, .capacity = 40});
   const int32_t stop = free.at(0).tokens[2];
@@ -159,7 +124,7 @@ TEST(Generator, StopsAtStopTokensAndLimits) {
 }
 
 TEST(Generator, ASequenceEndsWhereItsSlotDoes) {
-  const Decoder decoder = TinyDecoder();
+  const Decoder decoder = TinyDecoder(7);
   GenerationRequest request{1, {3, 4, 5}, 100, 0, 1, 0};
   GenerationRequest full{2, std::vector<int32_t>(8, 7), 100, 0, 1, 0};
   const auto texts = RunAll(decoder, {request, full}, {.batch = 2, .capacity = 8});
@@ -168,7 +133,7 @@ TEST(Generator, ASequenceEndsWhereItsSlotDoes) {
 }
 
 TEST(Generator, NamesARequestThatCannotBe) {
-  const Decoder decoder = TinyDecoder();
+  const Decoder decoder = TinyDecoder(7);
   for (const std::vector<int32_t>& prompt : {std::vector<int32_t>{}, {3, 61}}) {
     Generator generator(decoder, {.batch = 2, .capacity = 8});
     bool asked = false;

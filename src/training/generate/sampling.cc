@@ -25,8 +25,8 @@ int64_t GroupWidth(int64_t columns) {
 }
 
 // The first column at which the running sum exceeds noise * total. First among the sums of groups
-// of columns, then within one group: running sums of a whole vocabulary take longer than all else
-// here.
+// of columns, then within one group: running sums of a whole vocabulary are as much to write as it
+// is to read.
 Tensor Quantile(const Tensor& probabilities, const Tensor& noise) {
   const int64_t rows = probabilities.size(0), columns = probabilities.size(1),
                 width = GroupWidth(columns);

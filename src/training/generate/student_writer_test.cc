@@ -3,36 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "training/generate/testing_decoder.h"
+
 namespace hearth::forge {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-DecoderConfig TinyConfig() {
-  DecoderConfig config;
-  config.architecture = "llama";
-  config.num_layers = 2;
-  config.hidden_size = 32;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 8;
-  config.ffn_size = 48;
-  config.vocab_size = 61;
-  config.context_length = 128;
-  config.tied_head = true;
-  return config;
-}
-
-// Its first layers' weights enlarged, so that it does not say the same token for ever.
-Decoder TinyDecoder(uint64_t seed) {
-  Decoder decoder = Decoder::Random(TinyConfig(), {}, seed);
-  for (const NamedTensor& parameter : decoder.Parameters()) {
-    Tensor tensor = parameter.tensor;
-    if (tensor.dim() == 2) tensor.mul_(10);
-  }
-  return decoder;
-}
 
 // Two segments to learn, of 9 and 6 tokens with answers of 5 and 2, around one that is not.
 Batch ThreeSegments() {
@@ -44,16 +21,6 @@ Batch ThreeSegments() {
   batch.weights.assign(19, 0.0f);
   for (const size_t place : {3, 4, 5, 6, 7, 16, 17}) batch.weights[place] = 0.5f;
   return batch;
-}
-
-std::vector<int32_t> Greedy(const Decoder& decoder, std::vector<int32_t> tokens, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    const Tensor all = at::tensor(std::vector<int64_t>(tokens.begin(), tokens.end()), at::kLong);
-    const auto layout = SegmentLayout::Make({all.size(0)}, at::kCPU);
-    const Tensor hidden = decoder.Forward(all, layout).hidden;
-    tokens.push_back(decoder.Logits(hidden.narrow(0, all.size(0) - 1, 1)).argmax().item<int32_t>());
-  }
-  return tokens;
 }
 
 Batch Written(const WriteAnswers& write, const Decoder& student, uint64_t seed = 5) {
@@ -71,10 +38,13 @@ TEST(StudentWriter, TheStudentsAnswersTakeThePlaceOfTheData) {
   const Batch before = ThreeSegments();
   const Batch batch = Written(MakeStudentWriter({.temperature = 0}), student);
   EXPECT_THAT(batch.segment_lengths, ElementsAre(9, 4, 6));
-  const std::vector<int32_t> first(batch.tokens.begin(), batch.tokens.begin() + 9);
-  EXPECT_EQ(first, Greedy(student, {before.tokens.begin(), before.tokens.begin() + 4}, 5));
-  const std::vector<int32_t> last(batch.tokens.begin() + 13, batch.tokens.end());
-  EXPECT_EQ(last, Greedy(student, {before.tokens.begin() + 13, before.tokens.begin() + 17}, 2));
+  const auto tokens = [](const Batch& of, int begin, int end) {
+    return std::vector<int32_t>(of.tokens.begin() + begin, of.tokens.begin() + end);
+  };
+  EXPECT_EQ(tokens(batch, 0, 4), tokens(before, 0, 4));
+  EXPECT_EQ(tokens(batch, 4, 9), GreedyWithoutCache(student, tokens(before, 0, 4), 5));
+  EXPECT_EQ(tokens(batch, 13, 17), tokens(before, 13, 17));
+  EXPECT_EQ(tokens(batch, 17, 19), GreedyWithoutCache(student, tokens(before, 13, 17), 2));
   // Each token of an answer is learned, where it is predicted.
   for (size_t i = 0; i < 19; ++i) {
     const bool learned = (i >= 3 && i < 8) || (i >= 16 && i < 18);

@@ -326,7 +326,7 @@ void ManyColumns(const PanelBlock* panels, int num_panels, int num_blocks, const
   _tile_loadconfig(kHalves ? &kConfig16 : &kConfig32);
   for (int p = 0; p < num_panels; ++p) {
     OnePanel<kHalves, kMin>(panels + static_cast<size_t>(p) * num_blocks, num_blocks, tiles,
-                            num_columns, out + 16 * p, out_stride, ahead);
+                            num_columns, out + hearth::kStripRows * p, out_stride, ahead);
   }
   _tile_release();
 }

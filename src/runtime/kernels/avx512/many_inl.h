@@ -20,8 +20,7 @@ namespace {
 
 constexpr int kMaxChunkBlocks = 16;  // 24 KB of two panels
 constexpr int kBatchTiles = 16;      // whose accumulators rest between chunks: 24 KB
-constexpr int kPanelRows = 16;
-constexpr int kRestStride = kPanelRows * hearth::kMaxPanels;
+constexpr int kRestStride = hearth::kStripRows * hearth::kMaxPanels;
 
 // Some columns of a tile, and where their accumulators come from and go to, [column][stride].
 struct Columns {
@@ -133,7 +132,7 @@ void ChunkOfColumns(const Panels& panels, const Columns& at, Ahead& ahead) {
     if (at.from != nullptr) {
 #pragma GCC unroll 6
       for (int c = 0; c < kColumns; ++c)
-        acc[p][c] = _mm512_loadu_ps(at.from + c * at.from_stride + p * kPanelRows);
+        acc[p][c] = _mm512_loadu_ps(at.from + c * at.from_stride + p * hearth::kStripRows);
     }
   }
   const ActBlock* x = at.x;
@@ -152,7 +151,7 @@ void ChunkOfColumns(const Panels& panels, const Columns& at, Ahead& ahead) {
   for (int p = 0; p < kPanels; ++p) {
 #pragma GCC unroll 6
     for (int c = 0; c < kColumns; ++c)
-      _mm512_storeu_ps(at.to + c * at.to_stride + p * kPanelRows, acc[p][c]);
+      _mm512_storeu_ps(at.to + c * at.to_stride + p * hearth::kStripRows, acc[p][c]);
   }
 }
 
@@ -204,7 +203,7 @@ class ManyProduct {
       // need not be aligned.
       for (int c = 0; c < part; ++c) {
         PrefetchToWrite(at.to + c * at.to_stride);
-        PrefetchToWrite(at.to + c * at.to_stride + kPanels * kPanelRows - 1);
+        PrefetchToWrite(at.to + c * at.to_stride + kPanels * hearth::kStripRows - 1);
       }
       kByColumns[part - 1](chunk, at, ahead);
       columns -= part;
