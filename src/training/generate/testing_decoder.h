@@ -35,7 +35,7 @@ inline Decoder TinyDecoder(uint64_t seed) {
 
 // The `count` likeliest tokens behind `tokens`, each by a pass over all before it.
 inline std::vector<int32_t> GreedyWithoutCache(const Decoder& decoder, std::vector<int32_t> tokens,
-                                        int64_t count) {
+                                               int64_t count) {
   const size_t prompt = tokens.size();
   for (int64_t i = 0; i < count; ++i) {
     const Tensor all = at::tensor(std::vector<int64_t>(tokens.begin(), tokens.end()), at::kLong);
