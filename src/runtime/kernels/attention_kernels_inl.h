@@ -599,28 +599,31 @@ void Attention(const AttentionTile& tile, int first_block, int last_block,
     state.total[r] = 0;
     for (int d = 0; d < tile.head_dim; d += 16) Store(state.sum[r] + d, Set1(0.0f));
   }
+  int seen = 0;
+  for (int r = 0; r < tile.num_queries; ++r) seen = seen > tile.end[r] ? seen : tile.end[r];
   for (int block = first_block; block < last_block; ++block) {
     const int base = block * kKvBlockTokens;
     ActiveQueries active;
     FindActive(tile, queries, base, state, active);
     if (active.count == 0) continue;
     const std::byte* v_block = tile.v_blocks[block];
-    const std::byte* next_keys = block + 1 < last_block ? tile.k_blocks[block + 1] : nullptr;
+    const std::byte* next_keys = base + kKvBlockTokens < seen ? tile.k_blocks[block + 1] : nullptr;
+    const std::byte* next_values = next_keys != nullptr ? tile.v_blocks[block + 1] : nullptr;
     const KvStorage keys = block == tile.open_block ? KvStorage::kF16 : tile.storage;
-    if (tile.storage != KvStorage::kF16)
-      PrefetchScales(v_block, tile.head_dim, HasInt4Values(tile.storage));
-    ScoreBlock(keys, tile.head_dim, tile.k_blocks[block], active, v_block, scores);
     if (tile.storage != KvStorage::kF16 && next_keys != nullptr)
       PrefetchScales(next_keys, tile.head_dim, tile.storage == KvStorage::kInt4);
+    ScoreBlock(keys, tile.head_dim, tile.k_blocks[block], active, next_keys, scores);
+    if (tile.storage != KvStorage::kF16 && next_values != nullptr)
+      PrefetchScales(next_values, tile.head_dim, HasInt4Values(tile.storage));
     float alpha[kMaxTileQueries];
     for (int a = 0; a < active.count; ++a)
       alpha[a] = SoftmaxBlock(tile, active.index[a], base, scores[a], state);
     if (tile.storage == KvStorage::kF16) {
-      WeightValuesF16(tile.head_dim, v_block, active, scores, alpha, next_keys);
+      WeightValuesF16(tile.head_dim, v_block, active, scores, alpha, next_values);
     } else if (HasInt4Values(tile.storage)) {
-      WeightValuesInt<true>(tile.head_dim, v_block, active, scores, alpha, next_keys);
+      WeightValuesInt<true>(tile.head_dim, v_block, active, scores, alpha, next_values);
     } else {
-      WeightValuesInt<false>(tile.head_dim, v_block, active, scores, alpha, next_keys);
+      WeightValuesInt<false>(tile.head_dim, v_block, active, scores, alpha, next_values);
     }
   }
 }

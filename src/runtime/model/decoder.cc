@@ -251,7 +251,8 @@ class Decoder::Pass {
   };
 
   // Item i of the tasks times their tiles (KV heads, and head groups too large for one tile).
-  // Of the block table only what lies in splits [first_split, last_split) is filled in.
+  // Of the block table only splits [first_split, last_split) are filled in, and the block after
+  // them, which the kernel prefetches.
   void FillTile(int64_t item, int layer_index, int first_split, int last_split, Tile& tile) const {
     const AttentionTask& task = tasks_[item / TilesPerTask()];
     const int tile_of_task = static_cast<int>(item % TilesPerTask());
@@ -263,15 +264,15 @@ class Decoder::Pass {
     const int num_blocks = (task.start + task.num_tokens - 1) / kKvBlockTokens + 1;
     tile.k_blocks.resize(num_blocks);
     tile.v_blocks.resize(num_blocks);
-    for (int b = first_split * kAttentionSplitBlocks;
-         b < std::min(num_blocks, last_split * kAttentionSplitBlocks); ++b) {
+    const int first_block = first_split * kAttentionSplitBlocks,
+              last_block = std::min(num_blocks, last_split * kAttentionSplitBlocks + 1);
+    for (int b = first_block; b < last_block; ++b) {
       tile.k_blocks[b] = kv_.keys(layer_index, table[b], kv_head);
       tile.v_blocks[b] = kv_.values(layer_index, table[b], kv_head);
     }
     const KvStorage storage = kv_.shape().storage_of(layer_index);
     const int own_block = num_blocks - 1;
-    if (storage == KvStorage::kInt4 && own_block / kAttentionSplitBlocks >= first_split &&
-        own_block / kAttentionSplitBlocks < last_split)
+    if (storage == KvStorage::kInt4 && own_block >= first_block && own_block < last_block)
       tile.k_blocks[own_block] = kv_.open_keys(layer_index, table[own_block], kv_head);
     const int window = d_.spec_.is_local(layer_index) ? h_.sliding_window : 0;
     int num_queries = 0;

@@ -113,7 +113,8 @@ inline Pairs BroadcastPair(const int16_t* p) {
 }
 inline Sums ZeroSums() { return {_mm512_setzero_si512()}; }
 inline Sums AddProducts(Sums sums, Pairs a, Pairs b) {
-  return {_mm512_dpwssd_epi32(sums.v, a.v, b.v)};
+  asm("vpdpwssd %2, %1, %0" : "+v"(sums.v) : "v"(a.v), "v"(b.v));
+  return sums;
 }
 inline V ToFloat(Sums a) { return {_mm512_cvtepi32_ps(a.v)}; }
 // Rounded to nearest, halves to even. Within [-32767, 32767].
