@@ -69,39 +69,51 @@ inline void PrefetchStep(const std::byte* upcoming, int pass, int num_steps, int
   for (int i = 0; i < kAtOnce; ++i) PrefetchFar(line + i * kCacheLine);
 }
 
-// Scores of kQueries queries with tokens [0, end) of a block, and some more. `upcoming` is
-// prefetched as the keys are read: as many bytes as they take.
+// Scores of kQueries queries with kTogether vectors of tokens of a block. `upcoming` is prefetched
+// as the keys are read: over all vectors as many bytes as they take.
+template <int kQueries, int kTogether>
+inline void ScoreVectorsF16(const std::byte* k_block, int head_dim, int first, const Query* queries,
+                            const std::byte* upcoming, float (*scores)[kKvBlockTokens]) {
+  const auto* k = reinterpret_cast<const uint16_t*>(k_block);
+  V acc[kQueries][kTogether];
+#pragma GCC unroll 6
+  for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kTogether; ++j) acc[r][j] = Set1(0.0f);
+  }
+  for (int d = 0; d < head_dim; ++d) {
+    PrefetchStep<kTogether>(upcoming, first / kTogether, head_dim, d);
+    V channel[kTogether];
+#pragma GCC unroll 4
+    for (int j = 0; j < kTogether; ++j)
+      channel[j] = LoadHalf(k + d * kKvBlockTokens + 16 * (first + j));
+#pragma GCC unroll 6
+    for (int r = 0; r < kQueries; ++r) {
+      const V x = Set1(queries[r].x[d]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kTogether; ++j) acc[r][j] = Fma(x, channel[j], acc[r][j]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kTogether; ++j) Store(scores[r] + 16 * (first + j), acc[r][j]);
+  }
+}
+
+// Scores of kQueries queries with tokens [0, end) of a block, and some more.
 template <int kQueries>
 inline void ScoresF16(const std::byte* k_block, int head_dim, int end, const Query* queries,
                       const std::byte* upcoming, float (*scores)[kKvBlockTokens]) {
   constexpr int kTogether = kVectorsTogether<kQueries>;
-  const auto* k = reinterpret_cast<const uint16_t*>(k_block);
-  for (int first = 0; 16 * first < end; first += kTogether) {
-    V acc[kQueries][kTogether];
-#pragma GCC unroll 6
-    for (int r = 0; r < kQueries; ++r) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kTogether; ++j) acc[r][j] = Set1(0.0f);
-    }
-    for (int d = 0; d < head_dim; ++d) {
-      PrefetchStep<kTogether>(upcoming, first / kTogether, head_dim, d);
-      V channel[kTogether];
-#pragma GCC unroll 4
-      for (int j = 0; j < kTogether; ++j)
-        channel[j] = LoadHalf(k + d * kKvBlockTokens + 16 * (first + j));
-#pragma GCC unroll 6
-      for (int r = 0; r < kQueries; ++r) {
-        const V x = Set1(queries[r].x[d]);
-#pragma GCC unroll 4
-        for (int j = 0; j < kTogether; ++j) acc[r][j] = Fma(x, channel[j], acc[r][j]);
-      }
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < kQueries; ++r) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kTogether; ++j) Store(scores[r] + 16 * (first + j), acc[r][j]);
+  if constexpr (kTogether == 4) {
+    if (end <= 32) {  // of a prompt's own block most queries see a part
+      ScoreVectorsF16<kQueries, 2>(k_block, head_dim, 0, queries, upcoming, scores);
+      return;
     }
   }
+  for (int first = 0; 16 * first < end; first += kTogether)
+    ScoreVectorsF16<kQueries, kTogether>(k_block, head_dim, first, queries, upcoming, scores);
 }
 
 // score = query's scale * sum over groups of 32 channels of (key's scale * integer sum)
@@ -441,26 +453,29 @@ inline void ForChannels(int head_dim, const Run& run) {
   }
 }
 
-// Scores of one query with a block to e^(score - maximum), the sum and the maximum updated. Returns
-// what earlier sums shrink by.
-inline float SoftmaxBlock(const AttentionTile& tile, int query, int base, float* s,
+// Scores of one query with tokens [0, end) of a block to e^(score - maximum), of the block's others
+// to 0; the sum and the maximum updated. Returns what earlier sums shrink by.
+inline float SoftmaxBlock(const AttentionTile& tile, int query, int base, int end, float* s,
                           AttentionState& state) {
   if (tile.softcap > 0) {
-    for (int t = 0; t < kKvBlockTokens; t += 16) {
+    for (int t = 0; t < end; t += 16) {
       Store(s + t, Mul(Tanh(Div(Load(s + t), Set1(tile.softcap))), Set1(tile.softcap)));
     }
   }
   for (int t = 0; t < tile.first[query] - base; ++t) s[t] = kNegativeInfinity;
-  for (int t = tile.end[query] - base; t < kKvBlockTokens; ++t) s[t] = kNegativeInfinity;
-  const float block_max =
-      ReduceMax(Max(Max(Load(s), Load(s + 16)), Max(Load(s + 32), Load(s + 48))));
+  for (int t = tile.end[query] - base; t < (end + 15) / 16 * 16; ++t) s[t] = kNegativeInfinity;
+  V largest = Load(s);
+  for (int t = 16; t < end; t += 16) largest = Max(largest, Load(s + t));
+  const float block_max = ReduceMax(largest);
   const float new_max = state.maximum[query] > block_max ? state.maximum[query] : block_max;
   V sum = Set1(0.0f);
-  for (int t = 0; t < kKvBlockTokens; t += 16) {
+  int t = 0;
+  for (; t < end; t += 16) {
     const V e = Exp(Sub(Load(s + t), Set1(new_max)));
     Store(s + t, e);
     sum = Add(sum, e);
   }
+  for (; t < kKvBlockTokens; t += 16) Store(s + t, Set1(0.0f));
   float rescale[16] = {1.0f};  // e^0, most of the time
   if (new_max != state.maximum[query])
     Store(rescale, Exp(Set1(state.maximum[query] - new_max)));  // 0 the first time
@@ -617,7 +632,7 @@ void Attention(const AttentionTile& tile, int first_block, int last_block,
       PrefetchScales(next_values, tile.head_dim, HasInt4Values(tile.storage));
     float alpha[kMaxTileQueries];
     for (int a = 0; a < active.count; ++a)
-      alpha[a] = SoftmaxBlock(tile, active.index[a], base, scores[a], state);
+      alpha[a] = SoftmaxBlock(tile, active.index[a], base, active.end, scores[a], state);
     if (tile.storage == KvStorage::kF16) {
       WeightValuesF16(tile.head_dim, v_block, active, scores, alpha, next_values);
     } else if (HasInt4Values(tile.storage)) {

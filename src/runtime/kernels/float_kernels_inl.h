@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "runtime/kernels/kernels.h"
+#include "runtime/kernels/reduce_rows_inl.h"
 
 namespace {
 
@@ -33,7 +34,7 @@ inline V Exp(V x) {
   p = Fma(p, r, Set1(0.5f));
   p = Fma(p, r, Set1(1.0f));
   p = Fma(p, r, Set1(1.0f));
-  return SelectLess(x, Set1(-87.0f), Set1(0.0f), Mul(p, PowerOfTwo(n)));
+  return SelectLess(x, Set1(-87.0f), Set1(0.0f), TimesPowerOfTwo(p, n));
 }
 
 inline V Tanh(V x) {
@@ -83,31 +84,69 @@ void FloatMatmul(const float* panel, int num_inputs, const float* x, size_t x_st
   }
 }
 
-void Quantize(const float* x, int num_blocks, ActBlock* out, size_t stride) noexcept {
-  for (int b = 0; b < num_blocks; ++b) {
-    const V lo = Load(x + b * 32), hi = Load(x + b * 32 + 16);
-    ActBlock& block = out[b * stride];
-    const float amax = ReduceMax(Max(Abs(lo), Abs(hi)));
-    const float inverse = amax > kSmallestMaximum ? 127.0f / amax : 0.0f;
-    V q_lo = Round(Mul(lo, Set1(inverse))), q_hi = Round(Mul(hi, Set1(inverse)));
-    float sum0 = ReduceAdd(q_lo), sum1 = ReduceAdd(q_hi);  // integral and small: exact
-    float scale = amax / 127.0f;
-    if (!(sum0 + sum1 <= 32 * 127.0f)) {  // a NaN or an infinity among them, which no code can say
-      q_lo = q_hi = Set1(0.0f);
-      sum0 = sum1 = 0;
-      scale = __builtin_nanf("");
-    }
-    StoreInt8(block.q, q_lo);
-    StoreInt8(block.q + 16, q_hi);
-    block.d = scale;
-    block.s = block.d * (sum0 + sum1);
-    block.s0 = block.d * sum0;
-    block.s1 = block.d * sum1;
-    block.neg_sum0 = -static_cast<int32_t>(sum0);
-    block.neg_sum1 = -static_cast<int32_t>(sum1);
-    block.neg_sum = block.neg_sum0 + block.neg_sum1;
-    block.unused = 0;
+// 32 floats as codes of one scale; sum0 and sum1: of the codes of each half.
+inline void WriteActBlock(V q_lo, V q_hi, float scale, float sum0, float sum1, ActBlock& block) {
+  StoreInt8(block.q, q_lo);
+  StoreInt8(block.q + 16, q_hi);
+  block.d = scale;
+  block.s = scale * (sum0 + sum1);
+  block.s0 = scale * sum0;
+  block.s1 = scale * sum1;
+  block.neg_sum0 = -static_cast<int32_t>(sum0);
+  block.neg_sum1 = -static_cast<int32_t>(sum1);
+  block.neg_sum = block.neg_sum0 + block.neg_sum1;
+  block.unused = 0;
+}
+
+inline void QuantizeBlock(const float* x, ActBlock& block) {
+  const V lo = Load(x), hi = Load(x + 16);
+  const float amax = ReduceMax(Max(Abs(lo), Abs(hi)));
+  const V inverse = Set1(amax > kSmallestMaximum ? 127.0f / amax : 0.0f), zero = Set1(0.0f);
+  const V q_lo = Round(Mul(lo, inverse)), q_hi = Round(Mul(hi, inverse));
+  const float sum0 = ReduceAdd(q_lo), sum1 = ReduceAdd(q_hi);  // integral and small: exact
+  if (sum0 + sum1 <= 32 * 127.0f) {
+    WriteActBlock(q_lo, q_hi, amax / 127.0f, sum0, sum1, block);
+  } else {  // a NaN or an infinity among them, which no code can say
+    WriteActBlock(zero, zero, __builtin_nanf(""), 0, 0, block);
   }
+}
+
+// Eight blocks side by side. False, with nothing written, where one of them holds a NaN or an
+// infinity.
+inline bool QuantizeEight(const float* x, ActBlock* out, size_t stride) {
+  V maxima[8], codes[16], sums[16];
+#pragma GCC unroll 8
+  for (int b = 0; b < 8; ++b) maxima[b] = Max(Abs(Load(x + b * 32)), Abs(Load(x + b * 32 + 16)));
+  const V amax = MaxRows(maxima);
+  alignas(64) float inverse[16], scale[16], sum[16];
+  Store(inverse, SelectLess(Set1(kSmallestMaximum), amax, Div(Set1(127.0f), amax), Set1(0.0f)));
+  Store(scale, Div(amax, Set1(127.0f)));
+#pragma GCC unroll 8
+  for (int b = 0; b < 8; ++b) {
+    const V factor = Set1(inverse[kLaneOfRow[b]]);
+    codes[b] = sums[b] = Round(Mul(Load(x + b * 32), factor));
+    codes[b + 8] = sums[b + 8] = Round(Mul(Load(x + b * 32 + 16), factor));
+  }
+  const V of_halves = SumRows(sums);
+  const V of_blocks = Add(of_halves, Swap<1>(of_halves));  // the halves' lanes are neighbours
+  if (ReduceMax(SelectLess(of_blocks, Set1(32 * 127.0f + 1), Set1(0.0f), Set1(1.0f))) > 0)
+    return false;
+  Store(sum, of_halves);
+#pragma GCC unroll 8
+  for (int b = 0; b < 8; ++b) {
+    WriteActBlock(codes[b], codes[b + 8], scale[kLaneOfRow[b]], sum[kLaneOfRow[b]],
+                  sum[kLaneOfRow[b + 8]], out[b * stride]);
+  }
+  return true;
+}
+
+void Quantize(const float* x, int num_blocks, ActBlock* out, size_t stride) noexcept {
+  int b = 0;
+  for (; b + 8 <= num_blocks; b += 8) {
+    if (QuantizeEight(x + b * 32, out + b * stride, stride)) continue;
+    for (int i = b; i < b + 8; ++i) QuantizeBlock(x + i * 32, out[i * stride]);
+  }
+  for (; b < num_blocks; ++b) QuantizeBlock(x + b * 32, out[b * stride]);
 }
 
 void RmsNorm(const float* x, const float* weight, float eps, int n, float* out) noexcept {
@@ -139,6 +178,10 @@ void LayerNorm(const float* x, const float* weight, const float* bias, float eps
 
 void AddInPlace(float* x, const float* y, int n) noexcept {
   for (int i = 0; i < n; i += 16) Store(x + i, Add(Load(x + i), Load(y + i)));
+}
+
+void Scale(float* x, float factor, int n) noexcept {
+  for (int i = 0; i < n; i += 16) Store(x + i, Mul(Load(x + i), Set1(factor)));
 }
 
 void SiluMul(const float* gate, const float* up, int n, float* out) noexcept {
@@ -244,6 +287,7 @@ constexpr void FillFloatKernels(hearth::KernelTable& table) {
   table.rms_norm = RmsNorm;
   table.layer_norm = LayerNorm;
   table.add = AddInPlace;
+  table.scale = Scale;
   table.silu_mul = SiluMul;
   table.gelu_mul = GeluMul;
   table.gelu = Gelu;

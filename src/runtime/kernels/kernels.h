@@ -191,6 +191,7 @@ struct KernelTable {
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int n,
                      float* out) noexcept;
   void (*add)(float* x, const float* y, int n) noexcept;  // x += y
+  void (*scale)(float* x, float factor, int n) noexcept;  // x *= factor
   void (*silu_mul)(const float* gate, const float* up, int n,
                    float* out) noexcept;  // silu(gate) * up
   void (*gelu_mul)(const float* gate, const float* up, int n,

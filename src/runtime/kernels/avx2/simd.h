@@ -37,8 +37,10 @@ inline __m256 PowerOfTwo8(__m256 n) {
   return _mm256_castsi256_ps(
       _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
 }
-// 2^n for integral n in [-126, 127]
-inline V PowerOfTwo(V n) { return {PowerOfTwo8(n.lo), PowerOfTwo8(n.hi)}; }
+// a * 2^n for integral n in [-126, 127]
+inline V TimesPowerOfTwo(V a, V n) {
+  return {_mm256_mul_ps(a.lo, PowerOfTwo8(n.lo)), _mm256_mul_ps(a.hi, PowerOfTwo8(n.hi))};
+}
 // a < b ? x : y, lane by lane
 inline V SelectLess(V a, V b, V x, V y) {
   return {_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
@@ -85,6 +87,13 @@ inline V Swap(V a) {
   if constexpr (kDistance == 4)
     return {_mm256_permute2f128_ps(a.lo, a.lo, 1), _mm256_permute2f128_ps(a.hi, a.hi, 1)};
   if constexpr (kDistance == 8) return {a.hi, a.lo};
+}
+// Lanes whose number has the bit kDistance (1, 2, 4 or 8) from b, the others from a.
+template <int kDistance>
+inline V Blend(V a, V b) {
+  if constexpr (kDistance == 8) return {a.lo, b.hi};
+  constexpr int kFromB = kDistance == 1 ? 0xAA : kDistance == 2 ? 0xCC : 0xF0;
+  return {_mm256_blend_ps(a.lo, b.lo, kFromB), _mm256_blend_ps(a.hi, b.hi, kFromB)};
 }
 // Values are integral and within [-127, 127].
 inline void StoreInt8(int8_t* p, V a) {

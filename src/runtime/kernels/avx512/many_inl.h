@@ -18,7 +18,7 @@
 
 namespace {
 
-constexpr int kMaxChunkBlocks = 16;  // 24 KB of two panels
+constexpr int kMaxChunkBlocks = 18;  // 27 KB of two panels
 constexpr int kBatchTiles = 16;      // whose accumulators rest between chunks: 24 KB
 constexpr int kRestStride = hearth::kStripRows * hearth::kMaxPanels;
 

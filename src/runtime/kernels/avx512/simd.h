@@ -24,11 +24,8 @@ inline V Round(V a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
 inline V Abs(V a) { return {_mm512_abs_ps(a.v)}; }
-// 2^n for integral n in [-126, 127]
-inline V PowerOfTwo(V n) {
-  return {_mm512_castsi512_ps(
-      _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127)), 23))};
-}
+// a * 2^n for integral n in [-126, 127]
+inline V TimesPowerOfTwo(V a, V n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 // a < b ? x : y, lane by lane
 inline V SelectLess(V a, V b, V x, V y) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
@@ -69,6 +66,12 @@ inline V Swap(V a) {
   if constexpr (kDistance == 2) return {_mm512_permute_ps(a.v, 0x4E)};
   if constexpr (kDistance == 4) return {_mm512_shuffle_f32x4(a.v, a.v, 0xB1)};
   if constexpr (kDistance == 8) return {_mm512_shuffle_f32x4(a.v, a.v, 0x4E)};
+}
+// Lanes whose number has the bit kDistance (1, 2, 4 or 8) from b, the others from a.
+template <int kDistance>
+inline V Blend(V a, V b) {
+  constexpr int kFromB[] = {0, 0xAAAA, 0xCCCC, 0, 0xF0F0, 0, 0, 0, 0xFF00};
+  return {_mm512_mask_blend_ps(kFromB[kDistance], a.v, b.v)};
 }
 // Values are integral and within [-127, 127].
 inline void StoreInt8(int8_t* p, V a) {

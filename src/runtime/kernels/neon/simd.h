@@ -57,11 +57,11 @@ inline V Round(V a) {
 inline V Abs(V a) {
   return Quarters([&](int i) { return vabsq_f32(a.v[i]); });
 }
-// 2^n for integral n in [-126, 127]
-inline V PowerOfTwo(V n) {
+// a * 2^n for integral n in [-126, 127]
+inline V TimesPowerOfTwo(V a, V n) {
   return Quarters([&](int i) {
-    return vreinterpretq_f32_s32(
-        vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23));
+    const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n.v[i]), vdupq_n_s32(127));
+    return vmulq_f32(a.v[i], vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)));
   });
 }
 // a < b ? x : y, lane by lane
@@ -104,6 +104,20 @@ inline V Swap(V a) {
     return Quarters([&](int i) { return vextq_f32(a.v[i], a.v[i], 2); });
   if constexpr (kDistance == 4) return {{a.v[1], a.v[0], a.v[3], a.v[2]}};
   if constexpr (kDistance == 8) return {{a.v[2], a.v[3], a.v[0], a.v[1]}};
+}
+// Lanes whose number has the bit kDistance (1, 2, 4 or 8) from b, the others from a.
+template <int kDistance>
+inline V Blend(V a, V b) {
+  if constexpr (kDistance == 1) {
+    const uint32x4_t odd = {0, ~0u, 0, ~0u};
+    return Quarters([&](int i) { return vbslq_f32(odd, b.v[i], a.v[i]); });
+  }
+  if constexpr (kDistance == 2) {
+    return Quarters(
+        [&](int i) { return vcombine_f32(vget_low_f32(a.v[i]), vget_high_f32(b.v[i])); });
+  }
+  if constexpr (kDistance == 4) return {{a.v[0], b.v[1], a.v[2], b.v[3]}};
+  if constexpr (kDistance == 8) return {{a.v[0], a.v[1], b.v[2], b.v[3]}};
 }
 // Values are integral and within [-127, 127].
 inline void StoreInt8(int8_t* p, V a) {

@@ -55,9 +55,9 @@ inline V Round(V a) {
 inline V Abs(V a) {
   return Lanes([&](int i) { return fabsf(a.v[i]); });
 }
-// 2^n for integral n in [-126, 127]
-inline V PowerOfTwo(V n) {
-  return Lanes([&](int i) { return ldexpf(1.0f, static_cast<int>(n.v[i])); });
+// a * 2^n for integral n in [-126, 127]
+inline V TimesPowerOfTwo(V a, V n) {
+  return Lanes([&](int i) { return a.v[i] * ldexpf(1.0f, static_cast<int>(n.v[i])); });
 }
 // a < b ? x : y, lane by lane
 inline V SelectLess(V a, V b, V x, V y) {
@@ -86,6 +86,11 @@ inline V LoadHighNibbles(const uint8_t* p) {
 template <int kDistance>
 inline V Swap(V a) {
   return Lanes([&](int i) { return a.v[i ^ kDistance]; });
+}
+// Lanes whose number has the bit kDistance (1, 2, 4 or 8) from b, the others from a.
+template <int kDistance>
+inline V Blend(V a, V b) {
+  return Lanes([&](int i) { return (i & kDistance) != 0 ? b.v[i] : a.v[i]; });
 }
 // Values are integral and within [-127, 127].
 inline void StoreInt8(int8_t* p, V a) {
