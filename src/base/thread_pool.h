@@ -72,7 +72,7 @@ class ThreadPool {
 
 template <typename Body>
 void Worker::ForEachInOrder(int64_t count, int64_t chunk, Body&& body) {
-  const int64_t own = count / (2 * pool_->num_threads_);
+  const int64_t own = count * 3 / (4 * pool_->num_threads_);
   if (own > 0) body(index_ * own, (index_ + 1) * own);
   const int64_t taken = own * pool_->num_threads_;
   ForEach(count - taken, chunk,

@@ -65,7 +65,11 @@ class Decoder::Pass {
   }
 
   void Run(Worker& worker) {
-    ForTokens(worker, [&](int row) { Embed(row); });
+    ForTokens(worker, [&](int row) {
+      Embed(row);
+      Norm(row, d_.layers_[0].attention_norm);
+    });
+    worker.Barrier();
     for (int i = 0; i < h_.num_layers; ++i) RunLayer(worker, i);
     worker.ForEach(static_cast<int64_t>(output_rows_.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
@@ -104,34 +108,33 @@ class Decoder::Pass {
 
   void RunLayer(Worker& worker, int index) {
     const Layer& layer = d_.layers_[index];
-    const int q_size = h_.num_heads * h_.head_dim, kv_size = h_.num_kv_heads * h_.head_dim;
-
-    ForTokens(worker, [&](int row) { Norm(row, layer.attention_norm); });
-    const MatmulJob qkv[] = {{&layer.query, d_.query_out_.data(), static_cast<size_t>(q_size)},
-                             {&layer.key, d_.key_out_.data(), static_cast<size_t>(kv_size)},
-                             {&layer.value, d_.value_out_.data(), static_cast<size_t>(kv_size)}};
-    RunMatmuls(worker, qkv, d_.normed_, *d_.scratch_);
-    worker.Barrier();
-    ForTokens(worker, [&](int row) { PrepareHeads(row, index, layer); });
-    CloseFilled(worker, index);
-    Attend(worker, index);
-    ForTokens(worker, [&](int row) { d_.attended_.Quantize(row); });
+    const auto qkv = QkvJobs(layer);
     const MatmulJob output[] = {
         {&layer.output, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
+    const auto activate =
+        d_.spec_.activation == FfnActivation::kSilu ? Kernels().silu_mul : Kernels().gelu_mul;
+    const GatedJob gated{&layer.gate, &layer.up, activate, &d_.ffn_};
+    const MatmulJob down[] = {
+        {&layer.down, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
+
+    RunMatmuls(worker, qkv, d_.normed_, *d_.scratch_);
+    worker.Barrier();
+    ForItems(worker, int64_t{num_tokens_} * h_.num_kv_heads, [&](int64_t item) {
+      PrepareHeads(static_cast<int>(item / h_.num_kv_heads),
+                   static_cast<int>(item % h_.num_kv_heads), index, layer);
+    });
+    worker.Barrier();
+    CloseFilled(worker, index);
+    Attend(worker, index);
     RunMatmuls(worker, output, d_.attended_, *d_.scratch_);
     worker.Barrier();
     ForTokens(worker, [&](int row) {
       AddResidual(row, layer.output_bias, layer.post_attention_norm);
       Norm(row, layer.ffn_norm);
     });
-    const MatmulJob gate_up[] = {
-        {&layer.gate, d_.gate_out_.data(), static_cast<size_t>(h_.ffn_size)},
-        {&layer.up, d_.up_out_.data(), static_cast<size_t>(h_.ffn_size)}};
-    RunMatmuls(worker, gate_up, d_.normed_, *d_.scratch_);
     worker.Barrier();
-    Activate(worker);
-    const MatmulJob down[] = {
-        {&layer.down, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
+    RunGated(worker, gated, d_.normed_, *d_.scratch_);
+    worker.Barrier();
     RunMatmuls(worker, down, d_.ffn_, *d_.scratch_);
     worker.Barrier();
     const auto tap = std::ranges::find(d_.tap_layers_, index);
@@ -139,17 +142,29 @@ class Decoder::Pass {
     ForTokens(worker, [&](int row) {
       AddResidual(row, {}, layer.post_ffn_norm);
       if (tap_index >= 0) std::copy_n(Hidden(row), h_.hidden_size, d_.TapRow(tap_index, row));
-    });
-  }
-
-  // body(row) for every token of the batch, then a barrier.
-  template <typename Body>
-  void ForTokens(Worker& worker, Body&& body) {
-    const int64_t chunk = std::max<int64_t>(1, num_tokens_ / (8 * worker.count()));
-    worker.ForEach(num_tokens_, chunk, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) body(static_cast<int>(row));
+      if (index + 1 < h_.num_layers) Norm(row, d_.layers_[index + 1].attention_norm);
     });
     worker.Barrier();
+  }
+
+  std::array<MatmulJob, 3> QkvJobs(const Layer& layer) const {
+    const int q_size = h_.num_heads * h_.head_dim, kv_size = h_.num_kv_heads * h_.head_dim;
+    return {{{&layer.query, d_.query_out_.data(), static_cast<size_t>(q_size)},
+             {&layer.key, d_.key_out_.data(), static_cast<size_t>(kv_size)},
+             {&layer.value, d_.value_out_.data(), static_cast<size_t>(kv_size)}}};
+  }
+
+  // body(row) for every token of the batch.
+  template <typename Body>
+  void ForTokens(Worker& worker, Body&& body) {
+    ForItems(worker, num_tokens_, [&](int64_t row) { body(static_cast<int>(row)); });
+  }
+  template <typename Body>
+  void ForItems(Worker& worker, int64_t count, Body&& body) {
+    const int64_t chunk = std::max<int64_t>(1, count / (8 * worker.count()));
+    worker.ForEach(count, chunk, [&](int64_t begin, int64_t end) {
+      for (int64_t item = begin; item < end; ++item) body(item);
+    });
   }
 
   float* Hidden(int row) { return &d_.hidden_[static_cast<size_t>(row) * h_.hidden_size]; }
@@ -205,40 +220,43 @@ class Decoder::Pass {
     Kernels().add(Hidden(row), projected, h_.hidden_size);
   }
 
-  // Bias, head norm and RoPE of one token's queries and keys; K and V go to the cache, queries are
-  // scaled for attention.
-  void PrepareHeads(int row, int layer_index, const Layer& layer) {
+  // Bias, head norm and RoPE of a token's queries and key of one KV head; K and V go to the cache,
+  // queries are scaled for attention.
+  void PrepareHeads(int row, int kv_head, int layer_index, const Layer& layer) {
     const KernelTable& kernels = Kernels();
-    const int q_size = h_.num_heads * h_.head_dim, kv_size = h_.num_kv_heads * h_.head_dim;
-    float* query = &d_.query_out_[static_cast<size_t>(row) * q_size];
-    float* key = &d_.key_out_[static_cast<size_t>(row) * kv_size];
-    float* value = &d_.value_out_[static_cast<size_t>(row) * kv_size];
-    if (!layer.query_bias.empty()) kernels.add(query, layer.query_bias.data(), q_size);
-    if (!layer.key_bias.empty()) kernels.add(key, layer.key_bias.data(), kv_size);
-    if (!layer.value_bias.empty()) kernels.add(value, layer.value_bias.data(), kv_size);
+    const int group = h_.num_heads / h_.num_kv_heads;
+    const int q_size = group * h_.head_dim, q_offset = kv_head * q_size,
+              kv_offset = kv_head * h_.head_dim;
+    const auto of_row = [&](std::vector<float>& rows, int row_size, int offset) {
+      return &rows[static_cast<size_t>(row) * row_size + offset];
+    };
+    float* queries = of_row(d_.query_out_, h_.num_kv_heads * q_size, q_offset);
+    float* key = of_row(d_.key_out_, h_.num_kv_heads * h_.head_dim, kv_offset);
+    float* value = of_row(d_.value_out_, h_.num_kv_heads * h_.head_dim, kv_offset);
+    const auto add_bias = [&](float* x, const std::vector<float>& bias, int offset, int n) {
+      if (!bias.empty()) kernels.add(x, bias.data() + offset, n);
+    };
+    add_bias(queries, layer.query_bias, q_offset, q_size);
+    add_bias(key, layer.key_bias, kv_offset, h_.head_dim);
+    add_bias(value, layer.value_bias, kv_offset, h_.head_dim);
     const float* cos_sin = RopeOf(row, d_.spec_.is_local(layer_index) ? d_.local_rope_ : d_.rope_);
-    const float scale = d_.spec_.attention_scale > 0
-                            ? d_.spec_.attention_scale
-                            : 1.0f / std::sqrt(static_cast<float>(h_.head_dim));
-    for (int head = 0; head < h_.num_heads; ++head) {
-      float* q = query + head * h_.head_dim;
-      if (d_.spec_.qk_norm)
-        kernels.rms_norm(q, layer.query_norm.data(), h_.norm_eps, h_.head_dim, q);
-      kernels.rope(q, cos_sin, h_.rope_dim, d_.spec_.rope_interleaved);
-      for (int i = 0; i < h_.head_dim; ++i) q[i] *= scale;
-    }
+    const auto turn = [&](float* head, const std::vector<float>& norm) {
+      if (d_.spec_.qk_norm) kernels.rms_norm(head, norm.data(), h_.norm_eps, h_.head_dim, head);
+      kernels.rope(head, cos_sin, h_.rope_dim, d_.spec_.rope_interleaved);
+    };
+    for (int head = 0; head < group; ++head) turn(queries + head * h_.head_dim, layer.query_norm);
+    kernels.scale(queries,
+                  d_.spec_.attention_scale > 0 ? d_.spec_.attention_scale
+                                               : 1.0f / std::sqrt(static_cast<float>(h_.head_dim)),
+                  q_size);
+    turn(key, layer.key_norm);
     const int position = Position(row);
     const int block = slices_[token_slice_[row]].blocks[position / kKvBlockTokens];
     const KvStorage storage = kv_.shape().storage_of(layer_index);
-    for (int head = 0; head < h_.num_kv_heads; ++head) {
-      float* k = key + head * h_.head_dim;
-      if (d_.spec_.qk_norm) kernels.rms_norm(k, layer.key_norm.data(), h_.norm_eps, h_.head_dim, k);
-      kernels.rope(k, cos_sin, h_.rope_dim, d_.spec_.rope_interleaved);
-      std::byte* keys = storage == KvStorage::kInt4 ? kv_.open_keys(layer_index, block, head)
-                                                    : kv_.keys(layer_index, block, head);
-      kernels.store_kv(storage, k, value + head * h_.head_dim, h_.head_dim,
-                       position % kKvBlockTokens, keys, kv_.values(layer_index, block, head));
-    }
+    std::byte* keys = storage == KvStorage::kInt4 ? kv_.open_keys(layer_index, block, kv_head)
+                                                  : kv_.keys(layer_index, block, kv_head);
+    kernels.store_kv(storage, key, value, h_.head_dim, position % kKvBlockTokens, keys,
+                     kv_.values(layer_index, block, kv_head));
   }
 
   // The queries of some tokens that share one KV head, as the kernels want them.
@@ -248,6 +266,8 @@ class Decoder::Pass {
     std::array<int, kMaxTileQueries> first, end;
     std::vector<const std::byte*> k_blocks, v_blocks;
     AttentionTile kernel;
+    int first_row, num_rows;          // of its tokens
+    int first_channel, num_channels;  // of its heads
   };
 
   // Item i of the tasks times their tiles (KV heads, and head groups too large for one tile).
@@ -275,11 +295,15 @@ class Decoder::Pass {
     if (storage == KvStorage::kInt4 && own_block >= first_block && own_block < last_block)
       tile.k_blocks[own_block] = kv_.open_keys(layer_index, table[own_block], kv_head);
     const int window = d_.spec_.is_local(layer_index) ? h_.sliding_window : 0;
+    tile.first_row = task.first_row;
+    tile.num_rows = task.num_tokens;
+    tile.first_channel = (kv_head * group + first_head) * h_.head_dim;
+    tile.num_channels = heads * h_.head_dim;
     int num_queries = 0;
     for (int i = 0; i < task.num_tokens; ++i) {
       const int position = task.start + i;
       for (int head = 0; head < heads; ++head, ++num_queries) {
-        const int offset = (kv_head * group + first_head + head) * h_.head_dim;
+        const int offset = tile.first_channel + head * h_.head_dim;
         tile.queries[num_queries] =
             &d_.query_out_[static_cast<size_t>(task.first_row + i) * h_.num_heads * h_.head_dim +
                            offset];
@@ -298,6 +322,11 @@ class Decoder::Pass {
                    tile.v_blocks.data(),
                    0.0f,
                    storage == KvStorage::kInt4 ? own_block : -1};
+  }
+
+  void QuantizeAttended(const Tile& tile) {
+    for (int row = tile.first_row; row < tile.first_row + tile.num_rows; ++row)
+      d_.attended_.Quantize(row, tile.first_channel, tile.num_channels);
   }
 
   int TilesPerTask() const {
@@ -319,6 +348,7 @@ class Decoder::Pass {
         for (int64_t i = begin; i < end; ++i) {
           FillTile(i, layer_index, 0, max_splits_, tile);
           AttendAll(tile.kernel, tile.out.data());
+          QuantizeAttended(tile);
         }
       });
       worker.Barrier();
@@ -346,26 +376,7 @@ class Decoder::Pass {
         }
         Kernels().attention_finish(tile.kernel.storage, state, tile.kernel.num_queries, h_.head_dim,
                                    tile.out.data());
-      }
-    });
-    worker.Barrier();
-  }
-
-  // Gate and up to the FFN's inner activations. Few tokens are split among the workers too.
-  void Activate(Worker& worker) {
-    const int parts = num_tokens_ >= 4 * worker.count() ? 1 : worker.count();
-    const int part_size = (h_.ffn_size / 32 + parts - 1) / parts * 32;
-    worker.ForEach(static_cast<int64_t>(num_tokens_) * parts, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t item = begin; item < end; ++item) {
-        const auto row = static_cast<int>(item / parts);
-        const int first = static_cast<int>(item % parts) * part_size;
-        const int size = std::min(part_size, h_.ffn_size - first);
-        if (size <= 0) continue;
-        const size_t offset = static_cast<size_t>(row) * h_.ffn_size + first;
-        const auto activate =
-            d_.spec_.activation == FfnActivation::kSilu ? Kernels().silu_mul : Kernels().gelu_mul;
-        activate(&d_.gate_out_[offset], &d_.up_out_[offset], size, d_.ffn_.row(row) + first);
-        d_.ffn_.Quantize(row, first, size);
+        QuantizeAttended(tile);
       }
     });
     worker.Barrier();

@@ -158,8 +158,7 @@ class Decoder {
   std::vector<float> inverse_frequencies_, local_inverse_frequencies_;  // [rope_dim / 2]
 
   // Work space of a pass, [max_batch_tokens][...].
-  std::vector<float> hidden_, query_out_, key_out_, value_out_, projected_, gate_out_, up_out_,
-      rope_, local_rope_;
+  std::vector<float> hidden_, query_out_, key_out_, value_out_, projected_, rope_, local_rope_;
   std::vector<float> outputs_, raw_outputs_, logits_;
   std::vector<int> tap_layers_;
   std::vector<float> taps_;  // [tap_layers][max_batch_tokens][hidden_size]

@@ -151,8 +151,6 @@ void Decoder::Reserve() {
   key_out_.resize(tokens * kv_size);
   value_out_.resize(tokens * kv_size);
   projected_.resize(tokens * h.hidden_size);
-  gate_out_.resize(tokens * h.ffn_size);
-  up_out_.resize(tokens * h.ffn_size);
   rope_.resize(tokens * h.rope_dim * 2);
   local_rope_.resize(spec_.global_every > 0 ? tokens * h.rope_dim * 2 : 0);
   outputs_.resize(tokens * h.hidden_size);
@@ -160,10 +158,15 @@ void Decoder::Reserve() {
   logits_.resize(static_cast<size_t>(options_.max_logits) * head_.padded_rows());
   normed_.Reserve(options_.max_batch_tokens, h.hidden_size, options_.integer_activations);
   attended_.Reserve(options_.max_batch_tokens, q_size, options_.integer_activations);
-  ffn_.Reserve(options_.max_batch_tokens, h.ffn_size, options_.integer_activations);
+  const bool floats_after_gate =
+      !options_.integer_activations ||
+      std::ranges::any_of(layers_, [](const Layer& layer) { return layer.down.is_float(); });
+  ffn_.Reserve(options_.max_batch_tokens, h.ffn_size, options_.integer_activations,
+               floats_after_gate);
   head_in_.Reserve(options_.max_logits, h.hidden_size, options_.integer_activations);
   scratch_ =
-      std::make_unique<MatmulScratch>(pool_->size(), std::max({h.hidden_size, q_size, h.ffn_size}));
+      std::make_unique<MatmulScratch>(pool_->size(), std::max({h.hidden_size, q_size, h.ffn_size}),
+                                      h.ffn_size, options_.max_batch_tokens);
 }
 
 template <typename Visit>

@@ -1,7 +1,8 @@
 #pragma once
 // Matrix products of a weight matrix in strips with a batch of token columns, run by a whole team
 // of threads.
-// Threads: all workers of a team call RunMatmuls together; everything else is immutable.
+// Threads: all workers of a team call RunMatmuls or RunGated together; everything else is
+// immutable.
 
 #include <cstddef>
 #include <cstdint>
@@ -33,9 +34,9 @@ struct Matrix {
 // where integer products want it. Quantised columns stand in tiles, see kernels.h.
 class Activations {
  public:
-  // Reserves room; keep_float: float products (float weights or the float reference path) will read
-  // the rows.
-  void Reserve(int max_tokens, int max_inputs, bool integer);
+  // Reserves room. integer: integer products will read them; keeps_floats: float products will
+  // (float weights, or the float reference path), or the caller wants `row`.
+  void Reserve(int max_tokens, int max_inputs, bool integer, bool keeps_floats = true);
   void Shape(int num_tokens, int num_inputs) {
     num_tokens_ = num_tokens;
     num_inputs_ = num_inputs;
@@ -44,17 +45,26 @@ class Activations {
 
   int num_tokens() const { return num_tokens_; }
   int num_inputs() const { return num_inputs_; }
+  // Requires keeps_floats().
   float* row(int token) { return floats_.data() + static_cast<size_t>(token) * num_inputs_; }
   const float* row(int token) const {
     return floats_.data() + static_cast<size_t>(token) * num_inputs_;
   }
 
-  // Quantises inputs [first, first + count) of a token's row, both multiples of 32. No-op where no
+  // Quantises x as inputs [first, first + count) of a token, both multiples of 32. No-op where no
   // integer product will read it.
-  void Quantize(int token, int first, int count);
+  void Quantize(int token, int first, int count, const float* x);
+  // The token's row. Requires keeps_floats().
+  void Quantize(int token, int first, int count) {
+    Quantize(token, first, count, row(token) + first);
+  }
   void Quantize(int token) { Quantize(token, 0, num_inputs_); }
+  // Quantises inputs [32 * block, 32 * block + 32) of tokens that stand in one tile, x[count][32].
+  // Requires integer().
+  void QuantizeColumns(int first_token, int count, int block, const float* x);
 
   bool integer() const { return integer_; }
+  bool keeps_floats() const { return keeps_floats_; }
   // Integer products take them in tiles of kFewColumns.
   bool few() const { return num_tokens_ <= Kernels().most_few_columns; }
   // Of a full tile.
@@ -65,9 +75,12 @@ class Activations {
   }
 
  private:
+  // Of a token; stride: from a block of its to the next.
+  ActBlock* BlockOf(int token, int block, int* stride);
+
   int num_tokens_ = 0;
   int num_inputs_ = 0;
-  bool integer_ = true;
+  bool integer_ = true, keeps_floats_ = true;
   int tile_columns_ = Kernels().tile_columns;
   std::vector<float> floats_;
   std::vector<ActBlock> blocks_;
@@ -79,21 +92,38 @@ struct MatmulJob {
   size_t out_stride;  // at least weights->padded_rows()
 };
 
-// Per-worker memory for unpacked strips.
+// The first half of a gated FFN: out = activate(gate row, up row), quantised where `out` is. What
+// gate and up give is used at once by the worker that made it, and never whole in memory.
+struct GatedJob {
+  const Matrix* gate;  // [num_rows][num_columns], num_rows a multiple of 32
+  const Matrix* up;    // of the same shape
+  // silu_mul or gelu_mul of a KernelTable
+  void (*activate)(const float* gate, const float* up, int n, float* out) noexcept;
+  Activations* out;  // shaped as num_tokens, num_rows
+};
+
+// Per-worker memory: unpacked strips, and what RunGated makes of gate and up.
 class MatmulScratch {
  public:
-  // Requires: max_inputs is the largest num_columns of any matrix it will meet.
-  MatmulScratch(int num_workers, int max_inputs);
+  // Requires: max_inputs is the largest num_columns of any matrix it will meet; max_gated_rows and
+  // max_tokens are the most rows and tokens of a RunGated.
+  MatmulScratch(int num_workers, int max_inputs, int max_gated_rows = 0, int max_tokens = 0);
   // Room for kMaxPanels panels.
   PanelBlock* panels(int worker) { return panels_[worker].data(); }
+  float* gate(int worker) { return gated_[worker].data(); }
+  float* up(int worker) { return gated_[worker].data() + gated_floats_; }
 
  private:
   std::vector<std::vector<PanelBlock>> panels_;
+  size_t gated_floats_ = 0;
+  std::vector<std::vector<float>> gated_;
 };
 
 // Runs the products of one stage: every job multiplies the same activations. No barrier inside; the
 // caller puts one after.
 void RunMatmuls(Worker& worker, std::span<const MatmulJob> jobs, const Activations& x,
                 MatmulScratch& scratch);
+// Likewise.
+void RunGated(Worker& worker, const GatedJob& job, const Activations& x, MatmulScratch& scratch);
 
 }  // namespace hearth
