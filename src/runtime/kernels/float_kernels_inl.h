@@ -111,42 +111,47 @@ inline void QuantizeBlock(const float* x, ActBlock& block) {
   }
 }
 
-// Eight blocks side by side. False, with nothing written, where one of them holds a NaN or an
-// infinity.
-inline bool QuantizeEight(const float* x, ActBlock* out, size_t stride) {
-  V maxima[8], codes[16], sums[16];
+// kBlocks (8 or 4) blocks side by side. False, with nothing written, where one of them holds a NaN
+// or an infinity.
+template <int kBlocks>
+inline bool QuantizeBlocks(const float* x, ActBlock* out, size_t stride) {
+  V maxima[kBlocks], codes[2 * kBlocks], sums[2 * kBlocks];
 #pragma GCC unroll 8
-  for (int b = 0; b < 8; ++b) maxima[b] = Max(Abs(Load(x + b * 32)), Abs(Load(x + b * 32 + 16)));
+  for (int b = 0; b < kBlocks; ++b)
+    maxima[b] = Max(Abs(Load(x + b * 32)), Abs(Load(x + b * 32 + 16)));
   const V amax = MaxRows(maxima);
   alignas(64) float inverse[16], scale[16], sum[16];
   Store(inverse, SelectLess(Set1(kSmallestMaximum), amax, Div(Set1(127.0f), amax), Set1(0.0f)));
   Store(scale, Div(amax, Set1(127.0f)));
 #pragma GCC unroll 8
-  for (int b = 0; b < 8; ++b) {
+  for (int b = 0; b < kBlocks; ++b) {
     const V factor = Set1(inverse[kLaneOfRow[b]]);
     codes[b] = sums[b] = Round(Mul(Load(x + b * 32), factor));
-    codes[b + 8] = sums[b + 8] = Round(Mul(Load(x + b * 32 + 16), factor));
+    codes[b + kBlocks] = sums[b + kBlocks] = Round(Mul(Load(x + b * 32 + 16), factor));
   }
   const V of_halves = SumRows(sums);
-  const V of_blocks = Add(of_halves, Swap<1>(of_halves));  // the halves' lanes are neighbours
+  // The lanes of a block's halves differ in one bit of their number.
+  const V of_blocks = Add(of_halves, Swap<8 / kBlocks>(of_halves));
   if (ReduceMax(SelectLess(of_blocks, Set1(32 * 127.0f + 1), Set1(0.0f), Set1(1.0f))) > 0)
     return false;
   Store(sum, of_halves);
 #pragma GCC unroll 8
-  for (int b = 0; b < 8; ++b) {
-    WriteActBlock(codes[b], codes[b + 8], scale[kLaneOfRow[b]], sum[kLaneOfRow[b]],
-                  sum[kLaneOfRow[b + 8]], out[b * stride]);
+  for (int b = 0; b < kBlocks; ++b) {
+    WriteActBlock(codes[b], codes[b + kBlocks], scale[kLaneOfRow[b]], sum[kLaneOfRow[b]],
+                  sum[kLaneOfRow[b + kBlocks]], out[b * stride]);
   }
   return true;
 }
 
 void Quantize(const float* x, int num_blocks, ActBlock* out, size_t stride) noexcept {
-  int b = 0;
-  for (; b + 8 <= num_blocks; b += 8) {
-    if (QuantizeEight(x + b * 32, out + b * stride, stride)) continue;
-    for (int i = b; i < b + 8; ++i) QuantizeBlock(x + i * 32, out[i * stride]);
+  for (int b = 0, step = 0; b < num_blocks; b += step) {
+    const float* from = x + b * 32;
+    ActBlock* to = out + b * stride;
+    step = num_blocks - b >= 8 ? 8 : num_blocks - b >= 4 ? 4 : 1;
+    if (step == 8 && QuantizeBlocks<8>(from, to, stride)) continue;
+    if (step == 4 && QuantizeBlocks<4>(from, to, stride)) continue;
+    for (int i = 0; i < step; ++i) QuantizeBlock(from + i * 32, to[i * stride]);
   }
-  for (; b < num_blocks; ++b) QuantizeBlock(x + b * 32, out[b * stride]);
 }
 
 void RmsNorm(const float* x, const float* weight, float eps, int n, float* out) noexcept {

@@ -44,6 +44,44 @@ TEST_P(EachTable, QuantisedActivationsEqualScalarAndZeroBlocksStayZero) {
   EXPECT_EQ(out[1].neg_sum, -sum);
 }
 
+// Tables work on several blocks side by side, with the same steps; the truth is what kernels.h
+// says.
+TEST_P(EachTable, BlocksAreQuantisedAlikeAloneAndTogether) {
+  std::mt19937 rng(15);
+  for (const int num_blocks : {1, 3, 4, 7, 8, 12, 13, 18}) {
+    for (const int stride : {1, 3}) {
+      for (const bool poisoned : {false, true}) {
+        std::vector<float> x = RandomFloats(num_blocks * 32, rng, 3.0f);
+        if (poisoned) x[static_cast<size_t>(num_blocks / 2 * 32 + 9)] = std::nanf("");
+        std::vector<ActBlock> together(static_cast<size_t>(num_blocks * stride));
+        GetParam()->quantize(x.data(), num_blocks, together.data(), stride);
+        for (int b = 0; b < num_blocks; ++b) {
+          const float* from = &x[static_cast<size_t>(b * 32)];
+          const ActBlock& block = together[static_cast<size_t>(b * stride)];
+          ActBlock alone;
+          GetParam()->quantize(from, 1, &alone, 1);
+          ASSERT_EQ(std::memcmp(&alone, &block, sizeof alone), 0) << b << " of " << num_blocks;
+          if (poisoned && b == num_blocks / 2) continue;
+          float amax = 0;
+          for (int i = 0; i < 32; ++i) amax = std::max(amax, std::abs(from[i]));
+          EXPECT_EQ(block.d, amax / 127.0f);
+          int sums[2] = {0, 0};
+          for (int i = 0; i < 32; ++i) {
+            EXPECT_EQ(block.q[i], std::lrint(from[i] * (127.0f / amax)));
+            sums[i / 16] += block.q[i];
+          }
+          EXPECT_EQ(block.neg_sum0, -sums[0]);
+          EXPECT_EQ(block.neg_sum1, -sums[1]);
+          EXPECT_EQ(block.neg_sum, -sums[0] - sums[1]);
+          EXPECT_EQ(block.s0, block.d * static_cast<float>(sums[0]));
+          EXPECT_EQ(block.s1, block.d * static_cast<float>(sums[1]));
+          EXPECT_EQ(block.s, block.d * static_cast<float>(sums[0] + sums[1]));
+        }
+      }
+    }
+  }
+}
+
 TEST_P(EachTable, BlocksThatNoCodeCanSayAreNaN) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (const float poison : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()}) {
@@ -77,6 +115,7 @@ TEST_P(EachTable, ElementwiseKernelsEqualScalar) {
     k.layer_norm(x.data(), w.data(), b.data(), 1e-5f, kSize, out);
   });
   both([&](const KernelTable& k, float* out) { k.add(out, b.data(), kSize); });
+  both([&](const KernelTable& k, float* out) { k.scale(out, 0.3f, kSize); });
   both([&](const KernelTable& k, float* out) { k.silu_mul(x.data(), w.data(), kSize, out); });
   both([&](const KernelTable& k, float* out) { k.gelu_mul(x.data(), w.data(), kSize, out); });
   both([&](const KernelTable& k, float* out) { k.gelu(out, kSize); });
