@@ -355,7 +355,7 @@ class Decoder::Pass {
       return;
     }
     std::vector<AttentionState>& states = d_.attention_states_;
-    worker.ForEach(num_tiles * max_splits_, 1, [&](int64_t begin, int64_t end) {
+    worker.ForEachInOrder(num_tiles * max_splits_, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int split = static_cast<int>(i % max_splits_);
         FillTile(i / max_splits_, layer_index, split, split + 1, tile);
