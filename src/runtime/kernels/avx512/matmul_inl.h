@@ -70,7 +70,8 @@ inline __m512i OneBit(__m512i packed, int group) {
   return _mm512_and_si512(moved, mask);
 }
 
-// In assembly: g++ 12 loads and multiplies in two instructions, of which a core starts only so many.
+// In assembly: g++ 12 loads and multiplies in two instructions, of which a core starts only so
+// many.
 inline void AddProductsOf(__m512i codes, const int8_t* four, __m512i& sum) {
   asm("vpdpbusd %[four]%{1to16%}, %[codes], %[sum]"
       : [sum] "+v"(sum)
@@ -94,8 +95,7 @@ inline void AddBlock(const Weights& w, const ActBlock* tile, __m512* acc) {
 #pragma GCC unroll 8
     for (int g = half * 4; g < half * 4 + 8 / kHalves; ++g) {
 #pragma GCC unroll 8
-      for (int c = 0; c < kColumns; ++c)
-        AddProductsOf(w.codes[g], tile[c].q + 4 * g, sum[c]);
+      for (int c = 0; c < kColumns; ++c) AddProductsOf(w.codes[g], tile[c].q + 4 * g, sum[c]);
     }
 #pragma GCC unroll 8
     for (int c = 0; c < kColumns; ++c) {
