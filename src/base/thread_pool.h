@@ -30,7 +30,7 @@ class Worker {
   void ForEach(int64_t count, int64_t chunk, Body&& body);
 
   // The same where neighbours in [0, count) are neighbours in memory that is read ahead: each
-  // worker first takes a piece of its own, half of its fair share.
+  // worker first takes a piece of its own, three quarters of its fair share.
   template <typename Body>
   void ForEachInOrder(int64_t count, int64_t chunk, Body&& body);
 
