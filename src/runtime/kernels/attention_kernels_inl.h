@@ -151,13 +151,13 @@ inline void FindActive(const AttentionTile& tile, const TileQueries& queries, in
 }
 
 inline void ScoreBlock(KvStorage storage, int head_dim, const std::byte* k_block,
-                       const ActiveQueries& active, const std::byte* v_block, Scores& scores) {
+                       const ActiveQueries& active, const std::byte* next_keys, Scores& scores) {
   const int end = active.end;
   KeyScales key_scales;
   if (storage == KvStorage::kInt4) OpenKeys(k_block, head_dim, key_scales);
   ForQueriesAtOnce(active.count, [&]<int kQueries>(QueriesAtOnce<kQueries>, int first) {
     const Query* queries = active.query + first;
-    const std::byte* upcoming = first == 0 ? v_block : nullptr;
+    const std::byte* upcoming = first == 0 ? next_keys : nullptr;
     if (storage == KvStorage::kF16) {
       ScoresF16<kQueries>(k_block, head_dim, end, queries, upcoming, scores + first);
     } else if (storage == KvStorage::kInt4) {
@@ -169,9 +169,9 @@ inline void ScoreBlock(KvStorage storage, int head_dim, const std::byte* k_block
 }
 
 inline void WeightValuesF16(int head_dim, const std::byte* v_block, const ActiveQueries& active,
-                            const Scores& p, const float* alpha, const std::byte* next_keys) {
+                            const Scores& p, const float* alpha, const std::byte* next_values) {
   ForQueriesAtOnce(active.count, [&]<int kQueries>(QueriesAtOnce<kQueries>, int first) {
-    const std::byte* upcoming = first == 0 ? next_keys : nullptr;
+    const std::byte* upcoming = first == 0 ? next_values : nullptr;
     ForChannels<kVectorsTogether<kQueries>>(head_dim, [&]<int kVectors>(Vectors<kVectors>,
                                                                         int channel) {
       WeightedSumF16<kQueries, kVectors>(v_block, head_dim, channel, active.begin, active.end,
@@ -182,7 +182,7 @@ inline void WeightValuesF16(int head_dim, const std::byte* v_block, const Active
 
 template <bool kInt4>
 inline void WeightValuesInt(int head_dim, const std::byte* v_block, const ActiveQueries& active,
-                            const Scores& p, const float* alpha, const std::byte* next_keys) {
+                            const Scores& p, const float* alpha, const std::byte* next_values) {
   const int groups = head_dim / 32;
   const std::byte* header = v_block + CodeBytes(head_dim, kInt4);
   alignas(64) float room[2 * kKvBlockTokens * kMaxHeadDim / 32];  // scales and minima as floats
@@ -204,7 +204,7 @@ inline void WeightValuesInt(int head_dim, const std::byte* v_block, const Active
         RoundWeights<false>(p[first + r], scales, minima, groups, weights[r]);
       }
     }
-    const std::byte* upcoming = first == 0 ? next_keys : nullptr;
+    const std::byte* upcoming = first == 0 ? next_values : nullptr;
     ForChannels<kIntVectorsTogether<kQueries>>(
         head_dim, [&]<int kVectors>(Vectors<kVectors>, int channel) {
           WeightedSumInt<kQueries, kVectors, kInt4>(v_block, head_dim, channel, active.begin,

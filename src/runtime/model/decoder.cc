@@ -69,7 +69,6 @@ class Decoder::Pass {
       Embed(row);
       Norm(row, d_.layers_[0].attention_norm);
     });
-    worker.Barrier();
     for (int i = 0; i < h_.num_layers; ++i) RunLayer(worker, i);
     worker.ForEach(static_cast<int64_t>(output_rows_.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
@@ -108,33 +107,33 @@ class Decoder::Pass {
 
   void RunLayer(Worker& worker, int index) {
     const Layer& layer = d_.layers_[index];
-    const auto qkv = QkvJobs(layer);
-    const MatmulJob output[] = {
-        {&layer.output, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
-    const auto activate =
-        d_.spec_.activation == FfnActivation::kSilu ? Kernels().silu_mul : Kernels().gelu_mul;
-    const GatedJob gated{&layer.gate, &layer.up, activate, &d_.ffn_};
-    const MatmulJob down[] = {
-        {&layer.down, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
+    const int q_size = h_.num_heads * h_.head_dim, kv_size = h_.num_kv_heads * h_.head_dim;
 
+    const MatmulJob qkv[] = {{&layer.query, d_.query_out_.data(), static_cast<size_t>(q_size)},
+                             {&layer.key, d_.key_out_.data(), static_cast<size_t>(kv_size)},
+                             {&layer.value, d_.value_out_.data(), static_cast<size_t>(kv_size)}};
     RunMatmuls(worker, qkv, d_.normed_, *d_.scratch_);
     worker.Barrier();
     ForItems(worker, int64_t{num_tokens_} * h_.num_kv_heads, [&](int64_t item) {
       PrepareHeads(static_cast<int>(item / h_.num_kv_heads),
                    static_cast<int>(item % h_.num_kv_heads), index, layer);
     });
-    worker.Barrier();
     CloseFilled(worker, index);
     Attend(worker, index);
+    const MatmulJob output[] = {
+        {&layer.output, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
     RunMatmuls(worker, output, d_.attended_, *d_.scratch_);
     worker.Barrier();
     ForTokens(worker, [&](int row) {
       AddResidual(row, layer.output_bias, layer.post_attention_norm);
       Norm(row, layer.ffn_norm);
     });
+    const auto activate =
+        d_.spec_.activation == FfnActivation::kSilu ? Kernels().silu_mul : Kernels().gelu_mul;
+    RunGated(worker, {&layer.gate, &layer.up, activate, &d_.ffn_}, d_.normed_, *d_.scratch_);
     worker.Barrier();
-    RunGated(worker, gated, d_.normed_, *d_.scratch_);
-    worker.Barrier();
+    const MatmulJob down[] = {
+        {&layer.down, d_.projected_.data(), static_cast<size_t>(h_.hidden_size)}};
     RunMatmuls(worker, down, d_.ffn_, *d_.scratch_);
     worker.Barrier();
     const auto tap = std::ranges::find(d_.tap_layers_, index);
@@ -144,17 +143,9 @@ class Decoder::Pass {
       if (tap_index >= 0) std::copy_n(Hidden(row), h_.hidden_size, d_.TapRow(tap_index, row));
       if (index + 1 < h_.num_layers) Norm(row, d_.layers_[index + 1].attention_norm);
     });
-    worker.Barrier();
   }
 
-  std::array<MatmulJob, 3> QkvJobs(const Layer& layer) const {
-    const int q_size = h_.num_heads * h_.head_dim, kv_size = h_.num_kv_heads * h_.head_dim;
-    return {{{&layer.query, d_.query_out_.data(), static_cast<size_t>(q_size)},
-             {&layer.key, d_.key_out_.data(), static_cast<size_t>(kv_size)},
-             {&layer.value, d_.value_out_.data(), static_cast<size_t>(kv_size)}}};
-  }
-
-  // body(row) for every token of the batch.
+  // body(row) for every token of the batch, then a barrier.
   template <typename Body>
   void ForTokens(Worker& worker, Body&& body) {
     ForItems(worker, num_tokens_, [&](int64_t row) { body(static_cast<int>(row)); });
@@ -165,6 +156,7 @@ class Decoder::Pass {
     worker.ForEach(count, chunk, [&](int64_t begin, int64_t end) {
       for (int64_t item = begin; item < end; ++item) body(item);
     });
+    worker.Barrier();
   }
 
   float* Hidden(int row) { return &d_.hidden_[static_cast<size_t>(row) * h_.hidden_size]; }
