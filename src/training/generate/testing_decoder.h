@@ -5,23 +5,9 @@
 #include <vector>
 
 #include "training/model/decoder.h"
+#include "training/model/testing_config.h"
 
 namespace hearth::forge {
-
-inline DecoderConfig TinyConfig() {
-  DecoderConfig config;
-  config.architecture = "llama";
-  config.num_layers = 2;
-  config.hidden_size = 32;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 8;
-  config.ffn_size = 48;
-  config.vocab_size = 61;
-  config.context_length = 128;
-  config.tied_head = true;
-  return config;
-}
 
 // Larger weights than a fresh model's, so that it does not say the same token for ever.
 inline Decoder TinyDecoder(uint64_t seed) {

@@ -7,26 +7,12 @@
 
 #include <cmath>
 
+#include "training/model/testing_config.h"
+
 namespace hearth::forge {
 namespace {
 
 using ::testing::HasSubstr;
-
-DecoderConfig TinyConfig(const std::string& architecture = "llama", bool tied = true) {
-  DecoderConfig config;
-  config.architecture = architecture;
-  config.num_layers = 3;
-  config.hidden_size = 32;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 8;
-  config.ffn_size = 48;
-  config.vocab_size = 61;
-  config.context_length = 128;
-  config.qkv_bias = architecture == "qwen2";
-  config.tied_head = tied;
-  return config;
-}
 
 // Weights large enough that a mistake shows.
 Decoder TinyDecoder(const DecoderConfig& config, uint64_t seed = 7) {
