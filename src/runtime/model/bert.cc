@@ -213,7 +213,7 @@ void BertEncoder::RunLayer(Worker& worker, const Layer& layer, int num_tokens) {
     kernels.add(query, layer.query_bias.data(), h.hidden_size);
     kernels.add(key, layer.key_bias.data(), h.hidden_size);
     kernels.add(value, layer.value_bias.data(), h.hidden_size);
-    for (int i = 0; i < h.hidden_size; ++i) query[i] *= scale;
+    kernels.scale(query, scale, h.hidden_size);
     for (int head = 0; head < h.num_heads; ++head) {
       const size_t at =
           (static_cast<size_t>(head) * num_blocks + token / kKvBlockTokens) * block_bytes;

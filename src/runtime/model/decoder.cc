@@ -422,9 +422,8 @@ std::span<const float> Decoder::tap(int index, int row) const {
 void Decoder::Embed(TokenId token, std::span<float> out) const {
   const size_t row_bytes = embedding_->row_bytes();
   DequantizeRow(embedding_->type, embedding_->data.subspan(token * row_bytes, row_bytes), out);
-  if (spec_.embedding_scale != 1) {
-    for (float& value : out) value *= spec_.embedding_scale;
-  }
+  if (spec_.embedding_scale != 1)
+    Kernels().scale(out.data(), spec_.embedding_scale, static_cast<int>(out.size()));
 }
 
 const float* Decoder::Logits(int first, int count) {
